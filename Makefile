@@ -1,0 +1,44 @@
+# make demo    the main job on real data: results in out/demo/
+# make test    lint, types and the whole test suite
+# make lint    ruff and mypy alone
+#
+# Each makes .venv first. PYTHON=python3.12 make test takes another interpreter (and makes .venv anew
+# if it was made by a different version). Recipes use nothing but Python and the shell's own words,
+# so that they run where there is neither a compiler nor much of a PATH.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+PYTEST_ARGS ?= -n 2
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&1)
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/made-by-$(VERSION)
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint check cached clean
+
+demo: $(STAMP)
+	$(RUN) -m experiments demo
+
+test: lint check cached
+
+check: $(STAMP)
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -c 'import os; os.makedirs("build/mypy/georeduce", exist_ok=True); [os.path.islink(p) or os.symlink("../../../" + n, p) for n in ("engine", "apps") for p in ["build/mypy/georeduce/" + n]]'
+	$(RUN) -m mypy
+
+# setuptools goes first and builds are not isolated: an isolated build would fetch an unpinned one.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Expected Python 3.11 or later, but got $(VERSION). Name one: make PYTHON=python3.12 ...")'
+	@[ -e $(STAMP) ] || $(PYTHON) -m venv --clear $(VENV)
+	$(PIP) pip setuptools
+	$(PIP) --no-build-isolation --editable '.[experiments,dev]'
+	@: > $(STAMP)
+
+clean:
+	$(PYTHON) -c 'import shutil; [shutil.rmtree(p, True) for p in (".venv", "build", "out", "dist")]'

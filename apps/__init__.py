@@ -1,0 +1,1 @@
+"""Estimators for a scikit-learn user, each a short composition of engine reductions."""

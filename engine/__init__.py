@@ -1,0 +1,73 @@
+"""The symbolic-reduction engine: matrices ``F(x_i, y_j)`` that are reduced and never stored.
+
+A `LazyTensor` is a formula of two point clouds. Operators and methods build the formula; a
+reduction along an axis compiles it to one fused loop and runs it::
+
+    from georeduce.engine import LazyTensor
+    x_i, y_j = LazyTensor(x[:, None, :]), LazyTensor(y[None, :, :])
+    K = (-x_i.sqdist(y_j) / 0.1).exp()          # a Gaussian kernel matrix, not computed
+    a = K @ b                                   # computed: O(M + N) memory
+    nearest = x_i.sqdist(y_j).argKmin(10, axis=1)
+
+`Vi`, `Vj` and `Pm` wrap arrays whose axis is known; `ops` holds the operations as functions;
+`options` and `set_options` choose the backend and the threads, `show_config` prints what was found
+on this machine. The backends are "numpy", the specification, and "openmp", compiled C++.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import methods as _methods
+from . import ops
+from .config import Options, config, get_options, options, set_options, show_config
+from .errors import (
+    ArgumentError,
+    BackendError,
+    CacheWarning,
+    CompileError,
+    DTypeError,
+    ForkWarning,
+    GeoreduceError,
+    GeoreduceWarning,
+    NoCompilerWarning,
+    ShapeError,
+)
+from .lazy import LazyTensor, Pm, Vi, Vj
+from .methods import concatenate
+
+del _methods
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("georeduce")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "CacheWarning",
+    "CompileError",
+    "DTypeError",
+    "ForkWarning",
+    "GeoreduceError",
+    "GeoreduceWarning",
+    "LazyTensor",
+    "NoCompilerWarning",
+    "Options",
+    "Pm",
+    "ShapeError",
+    "Vi",
+    "Vj",
+    "concatenate",
+    "config",
+    "get_options",
+    "ops",
+    "options",
+    "set_options",
+    "show_config",
+]

@@ -1,0 +1,69 @@
+"""Where formulas are run: one file each, found by its name."""
+
+from __future__ import annotations
+
+import importlib
+from functools import lru_cache
+from pathlib import Path
+
+from ..config import get_options
+from ..errors import ArgumentError, BackendError, NoCompilerWarning, did_you_mean, expected, warn
+from ._base import Backend
+
+
+@lru_cache(maxsize=1)
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all backends, available here or not."""
+    files = Path(__file__).parent.glob("[!_]*.py")
+    return tuple(sorted(f.stem for f in files))
+
+
+@lru_cache(maxsize=16)
+def get_backend(name: str) -> Backend:
+    """Return a backend by name."""
+    if name not in backend_names():
+        names = ["auto", *backend_names()]
+        cure = did_you_mean(name, names) if isinstance(name, str) else ""
+        raise ArgumentError(expected(f"backend to be one of {names}", repr(name), cure))
+    backend = importlib.import_module(f".{name}", __name__).BACKEND
+    assert isinstance(backend, Backend)
+    return backend
+
+
+_warned = False
+
+
+def choose_backend(name: str | None = None) -> Backend:
+    """Return the backend to run on: `name`, or that of the options, or the best available.
+
+    Parameters
+    ----------
+    name : str or None
+        A backend's name, "auto" for the fastest one that works here, None for the option.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such backend.
+    BackendError
+        If it was named and cannot be used here.
+    """
+    global _warned
+    name = get_options().backend if name is None else name
+    if name == "auto":
+        fast = get_backend("openmp")
+        why = fast.missing()
+        if not why:
+            return fast
+        if not _warned:
+            _warned = True
+            text = f"No compiled kernels: {why} Running on the NumPy backend, which is slower."
+            warn(text, NoCompilerWarning)
+        return get_backend("numpy")
+    backend = get_backend(name)
+    why = backend.missing()
+    if why:
+        cure = 'Use backend="auto" or "numpy".'
+        raise BackendError(expected(f"a machine that can run backend={name!r}", why, cure))
+    return backend
+

@@ -1,0 +1,233 @@
+// Exponentials and logarithms on vectors: the functions that kernels spend their time in. Part of simd.h.
+#ifndef GEOREDUCE_SIMD_MATH_H
+#define GEOREDUCE_SIMD_MATH_H
+
+namespace gr {
+
+// c0 + c1 x + c2 x^2 + ...
+template <class V> GR_INLINE V poly(V, scalar_of<V> c0) { return fill<V>(c0); }
+template <class V> GR_INLINE V poly(V x, scalar_of<V> c0, scalar_of<V> c1) { return x * c1 + c0; }
+template <class V, class... C> GR_INLINE V poly(V x, scalar_of<V> c0, scalar_of<V> c1, C... rest) {
+    return poly(x, c1, scalar_of<V>(rest)...) * x + c0;
+}
+
+template <class V> struct constants;
+template <> struct constants<vf> {
+    // log 2 in two parts, the first short enough that n * log2_high is exact for every exponent n
+    static constexpr float log2_e = 1.44269504f, log2_high = 0.693145752f, log2_low = 1.42860677e-6f;
+    static constexpr float exp_above = 89.0f, exp_below = -105.0f; // exp is inf, or 0, from there on
+    static constexpr float expm1_below = -20.0f, tanh_above = 10.0f;  // expm1 is -1, tanh is 1
+};
+template <> struct constants<vd> {
+    static constexpr double log2_e = 1.4426950408889634;
+    static constexpr double log2_high = 0.6931471803691238, log2_low = 1.9082149292705877e-10;
+    static constexpr double exp_above = 710.0, exp_below = -746.0;
+    static constexpr double expm1_below = -40.0, tanh_above = 20.0;
+};
+
+// 2^n for integral n whose power is a normal number: the low bits of n + magic hold n.
+template <class V> GR_INLINE V power_of_two(V n) {
+    typedef lanes_of<V> L;
+    return (V)((as_bits(n + L::magic) + L::bias) << L::mantissa);
+}
+
+// p * 2^n for integral n, rounded once where the product is denormal. The AVX-512 instruction takes any n,
+// infinities included (p * 2^-inf is 0 even for NaN p); elsewhere |n| must stay within two normal exponents.
+// To the nearest integer, for |x| below lanes_of<V>::magic / 2.
+template <class V> GR_INLINE V round_small(V x) { return (x + lanes_of<V>::magic) - lanes_of<V>::magic; }
+
+#if GR_AVX512
+GR_INLINE vf scale(vf p, vf n) { return __builtin_ia32_scalefps512_mask(p, n, p, (uint16_t)-1, 4); }
+GR_INLINE vd scale(vd p, vd n) { return __builtin_ia32_scalefpd512_mask(p, n, p, (uint8_t)-1, 4); }
+// the number of smaller size, with the sign of x; the limit if x is NaN
+GR_INLINE vf clamp_size(vf x, float limit) {
+    return __builtin_ia32_rangeps512_mask(x, fill<vf>(limit), 2, x, (uint16_t)-1, 4);
+}
+GR_INLINE vd clamp_size(vd x, double limit) {
+    return __builtin_ia32_rangepd512_mask(x, fill<vd>(limit), 2, x, (uint8_t)-1, 4);
+}
+#else
+template <class V> GR_INLINE V scale(V p, V n) {
+    typedef lanes_of<V> L;
+    bits_of<V> whole = as_bits(n + L::magic), first = whole >> 1, second = whole - first;
+    return p * (V)((first + L::bias) << L::mantissa) * (V)((second + L::bias) << L::mantissa);
+}
+#endif
+
+// ---- exp, expm1 --------------------------------------------------------------------------------------------
+
+// (exp(r) - 1 - r) / r^2 on |r| <= log(2) / 2
+GR_INLINE vf exp_tail(vf r) {
+    return poly(r, 4.9999994e-01f, 1.6666521e-01f, 4.166838e-02f, 8.368711e-03f, 1.3814853e-03f);
+}
+GR_INLINE vd exp_tail(vd r) {
+    return poly(r, 0.5000000000000011, 0.1666666666666641, 0.04166666666653053, 0.008333333333496245,
+                0.0013888888943546964, 0.0001984126950300321, 2.48014931750815e-05, 2.7557589347441e-06,
+                2.7630223730220497e-07, 2.499918076002437e-08);
+}
+// the same, of smaller error relative to exp(r) - 1
+GR_INLINE vf expm1_tail(vf r) {
+    return poly(r, 4.9999997e-01f, 1.6666543e-01f, 4.1667204e-02f, 8.3665205e-03f, 1.3882222e-03f);
+}
+GR_INLINE vd expm1_tail(vd r) {
+    return poly(r, 0.5, 0.16666666666666677, 0.04166666666666651, 0.008333333333321702, 0.0013888888888962544,
+                0.00019841269885938648, 2.480158717215518e-05, 2.7557244404161607e-06, 2.755740300486458e-07,
+                2.510896756316948e-08, 2.087520783577827e-09);
+}
+
+template <class V> GR_INLINE V exp_v(V x) {
+    typedef constants<V> C;
+    typedef scalar_of<V> T;
+#if GR_AVX512
+    // x may be anything: where it is too large r is clamped, even from NaN, and n settles the result
+    V n = round(x * C::log2_e);
+    V r = clamp_size(V((x - n * C::log2_high) - n * C::log2_low), (T)0.5);
+#else
+    x = greater(fill<V>(C::exp_below), lesser(fill<V>(C::exp_above), x)); // NaN stays
+    V n = round_small(x * C::log2_e);
+    V r = (x - n * C::log2_high) - n * C::log2_low;
+#endif
+    return scale(V((exp_tail(r) * r + (T)1) * r + (T)1), n);
+}
+GR_FUNCTION_1(exp)
+
+// For x between expm1_below and exp_above, or NaN; a zero loses its sign. The parts of
+// exp(r) - 2^-n = (1 - 2^-n + high) + (r^2 tail(r) + low), r = high + low, are added such that one rounding counts.
+template <class V> GR_INLINE V expm1_core(V x) {
+    typedef constants<V> C;
+    typedef scalar_of<V> T;
+    V n = round_small(x * C::log2_e);
+    V high = x - n * C::log2_high, low = n * -C::log2_low, r = high + low;
+    V down = power_of_two(greater(V(-n), fill<V>((T)-100))); // 2^-n, normal
+    V y = (((T)1 - down) + high) + (r * r * expm1_tail(r) + low);
+    return scale(y, n);
+}
+template <class V> GR_INLINE V expm1_v(V x) {
+    typedef constants<V> C;
+    V inside = greater(fill<V>(C::expm1_below), lesser(fill<V>(C::exp_above), x)); // NaN stays
+    return copysign_v(expm1_core(inside), x);
+}
+GR_FUNCTION_1(expm1)
+
+// ---- log, log1p ------------------------------------------------------------------------------------------
+
+// x = 2^k (1 + f) with -1/4 <= f < 1/2.
+template <class V> struct mantissa_split {
+    V k, f;
+};
+#if GR_AVX512
+GR_INLINE vf mantissa_of(vf x) { return __builtin_ia32_getmantps512_mask(x, 15, x, (uint16_t)-1, 4); }
+GR_INLINE vd mantissa_of(vd x) { return __builtin_ia32_getmantpd512_mask(x, 15, x, (uint8_t)-1, 4); }
+GR_INLINE vf exponent_of(vf x) { return __builtin_ia32_getexpps512_mask(x, x, (uint16_t)-1, 4); }
+GR_INLINE vd exponent_of(vd x) { return __builtin_ia32_getexppd512_mask(x, x, (uint8_t)-1, 4); }
+// At 0 and inf k is infinite and f is 0, below 0 f is NaN: log_core comes out right by itself.
+template <class V> GR_INLINE mantissa_split<V> mantissa_split_of(V x) {
+    V m = mantissa_of(x);
+    return {exponent_of(x) - exponent_of(m), m - 1};
+}
+template <class V> GR_INLINE V log_edges(V, V result) { return result; }
+#else
+template <class V> GR_INLINE mantissa_split<V> mantissa_split_of(V x) {
+    typedef lanes_of<V> L;
+    typedef scalar_of<V> T;
+    typedef decltype(L::sign) U;
+    constexpr T up = (T)((U)1 << (L::mantissa + 2)), shift = L::mantissa + 2;
+    constexpr U quarter = (U)1 << (L::mantissa - 1); // carries into the exponent from a mantissa of 1.5 on
+    auto tiny = x < L::smallest;
+    x = tiny ? x * up : x;
+    bits_of<V> e = (as_bits(x) + quarter) >> L::mantissa;
+    V m = (V)(as_bits(x) - (e << L::mantissa) + ((U)L::bias << L::mantissa));
+    V k = (V)(e | as_bits(fill<V>(L::integers))) - (L::integers + (T)L::bias); // e fits the mantissa of 2^mantissa
+    return {tiny ? k - shift : k, m - 1};
+}
+template <class V> GR_INLINE V log_edges(V x, V result) {
+    typedef scalar_of<V> T;
+    result = x < GR_INF(T) ? result : x; // inf and NaN
+    V other = x == 0 ? fill<V>(-GR_INF(T)) : fill<V>(GR_NAN(T));
+    return x > 0 ? result : other;
+}
+#endif
+
+// log(1 + f) + k log(2)
+GR_INLINE vf log_core(vf k, vf f) {
+    typedef constants<vf> C;
+    vf q = poly(f, -5.e-01f, 3.3333454e-01f, -2.5000057e-01f, 1.9990608e-01f, -1.664775e-01f, 1.4482023e-01f,
+                -1.3162346e-01f, 1.04487635e-01f, -4.4913203e-02f);
+    return (f + (f * f * q + k * C::log2_low)) + k * C::log2_high;
+}
+GR_INLINE vd log_core(vd k, vd f) {
+    // log(1 + f) = 2 artanh(s) = f - f^2 / 2 + s (f^2 / 2 + s^2 R(s^2))
+    typedef constants<vd> C;
+    vd s = f / (f + 2.0), z = s * s, h = 0.5 * f * f;
+    vd r = z * poly(z, 0.666666666666666, 0.40000000000055974, 0.2857142855599704, 0.22222224277590408,
+                    0.18181666995719112, 0.15391075626775758, 0.13174207020710293, 0.13838937469775706);
+    return k * C::log2_high - ((h - (s * (h + r) + k * C::log2_low)) - f);
+}
+
+template <class V> GR_INLINE V log_v(V x) {
+    mantissa_split<V> s = mantissa_split_of(x);
+    return log_edges(x, log_core(s.k, s.f));
+}
+GR_FUNCTION_1(log)
+
+template <class V> GR_INLINE V log1p_v(V x) {
+    typedef scalar_of<V> T;
+    V u = x + (T)1, lost = x - (u - (T)1); // 1 + x = u + lost
+    mantissa_split<V> s = mantissa_split_of(u);
+#if GR_AVX512
+    V down = scale(lost, lesser(V(-s.k), fill<V>((T)64))); // -k < 64 but where u is 0
+#else
+    V down = lost * power_of_two(V(-lesser(s.k, fill<V>((T)64)))); // nothing is lost worth having above 2^64
+#endif
+    return copysign_v(log_edges(u, log_core(s.k, V(s.f + down))), x);
+}
+GR_FUNCTION_1(log1p)
+
+template <class V> GR_INLINE V xlogx_v(V x) { return x == 0 ? V{} : x * log_v(x); }
+GR_FUNCTION_1(xlogx)
+
+// ---- compositions ------------------------------------------------------------------------------------------
+
+#if GR_AVX512
+GR_INLINE vf rsqrt_estimate(vf x) { return __builtin_ia32_rsqrt14ps512_mask(x, x, (uint16_t)-1); }
+GR_INLINE vd rsqrt_estimate(vd x) { return __builtin_ia32_rsqrt14pd512_mask(x, x, (uint8_t)-1); }
+// Newton's step. The error term is NaN where y is 0 or inf; `lesser` then puts a harmless number there.
+template <class V> GR_INLINE V rsqrt_step(V x, V y) {
+    typedef scalar_of<V> T;
+    V error = lesser(V((T)1 - x * y * y), fill<V>((T)0.0009765625));
+    return y + y * (T)0.5 * error;
+}
+GR_INLINE vf rsqrt(vf x) { return rsqrt_step(x, rsqrt_estimate(x)); }
+GR_INLINE vd rsqrt(vd x) { return rsqrt_step(x, rsqrt_step(x, rsqrt_estimate(x))); }
+#else
+GR_INLINE vf rsqrt(vf x) { return 1 / sqrt(x); }
+GR_INLINE vd rsqrt(vd x) { return 1 / sqrt(x); }
+#endif
+GR_SCALAR_1(rsqrt)
+
+// With e = exp(2 |x|) - 1 it is 1 - 2 / (e + 2), and e / 2 - (e^2 / 2) / (e + 2) where that would cancel: only the
+// larger of the two terms brings its rounding error along in full.
+template <class V> GR_INLINE V tanh_v(V x) {
+    typedef scalar_of<V> T;
+    V a = lesser(fill<V>(constants<V>::tanh_above), abs_v(x)); // NaN stays
+    V e = expm1_core(V(a + a)), h = e * (T)0.5;
+    V one = fill<V>((T)1), two = fill<V>((T)2);
+    return copysign_v(V((e > two ? one : h) - (e > two ? two : e * h) / (e + two)), x);
+}
+GR_FUNCTION_1(tanh)
+
+// 1 / (1 + exp(-x)), by exp(-|x|) so that small values keep their digits
+template <class V> GR_INLINE V sigmoid_v(V x) {
+    typedef scalar_of<V> T;
+    V e = exp_v(V(-abs_v(x)));
+    return (x < 0 ? e : fill<V>((T)1)) / (e + (T)1);
+}
+GR_FUNCTION_1(sigmoid)
+
+// log(1 + exp(x))
+template <class V> GR_INLINE V softplus_v(V x) { return relu_v(x) + log1p_v(exp_v(V(-abs_v(x)))); }
+GR_FUNCTION_1(softplus)
+
+} // namespace gr
+
+#endif

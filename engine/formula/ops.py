@@ -1,0 +1,388 @@
+"""THE table of operations: one `Op` each, from which everything else follows.
+
+The method of `LazyTensor` and the function of `georeduce.engine.ops`, the NumPy meaning, the code
+of every compiled backend, the row of the documentation and the tests are all made from an entry.
+An entry is one of four things:
+
+* an **elementwise** operation: ``code``, the C spelling of one component of the result, with
+  ``{0}``, ``{1}`` for the components of the arguments and ``{k}`` for the component's index;
+* an **index map**: ``index``, which component of the argument a component of the result is;
+* a **fold** over the feature axis by an entry of the table of reductions: ``fold`` and ``span``;
+* a **derived** operation: ``expand``, a formula made of others.
+
+Only ``concat`` is none of them; it has two arguments that are index maps (``parts``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, ShapeError, expected
+from .expr import KINDS, Expr, constant, node
+
+Dims = tuple[int, ...]
+Params = tuple[Any, ...]
+
+OPS: dict[str, Op] = {}
+
+
+def broadcast(dims: Dims, params: Params) -> int:
+    """Dimension of an elementwise result: all equal, or one."""
+    dim = max(dims)
+    if any(d not in (1, dim) for d in dims):
+        got = " and ".join(map(str, dims))
+        raise ShapeError(expected("feature axes of equal length, or of length 1", got))
+    return dim
+
+
+def one(dims: Dims, params: Params) -> int:
+    """Dimension of a scalar result."""
+    return 1
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One operation on formulas; the module says what kinds of entries there are.
+
+    It should be the case that every backend computes ``numpy`` up to rounding, on components
+    drawn from ``domain``, for every ``dim`` that the rule ``dim`` accepts.
+
+    Attributes
+    ----------
+    name : str
+        Name of the method and of the function.
+    doc : str
+        One sentence, for the documentation.
+    args : tuple of str
+        Kind of each argument; "same" for arguments that are brought to their common kind.
+    kind : str
+        Kind of the result; "same" for that of the last argument.
+    numpy : callable
+        What it means: ``numpy(*arrays, *params)`` on arrays whose last axis is the features.
+    code : str
+        How the C family spells one component.
+    dim : callable
+        Dimension of the result, from those of the arguments and the parameters.
+    params : tuple of (str, type or None)
+        Static parameters, by name.
+    index : callable, optional
+        ``index(k, params, dim)``: which component of the argument the k-th of the result is.
+    fold, span : str and callable, optional
+        Name of the reduction, and ``span(k, l, params)``: its l-th term for component k.
+    count : callable, optional
+        Number of terms of a fold, from the dimension and the parameters.
+    expand : callable, optional
+        The formula that a derived operation stands for.
+    domain : tuple of float
+        Interval that the tests sample.
+    symbol, precedence, dunder : str, int, str
+        Infix spelling, and the operator that Python calls.
+    """
+
+    name: str
+    doc: str
+    args: tuple[str, ...] = ("real",)
+    kind: str = "real"
+    numpy: Callable[..., Any] | None = None
+    code: str = ""
+    dim: Callable[[Dims, Params], int] = broadcast
+    params: tuple[str, ...] = ()
+    defaults: tuple[Any, ...] = ()
+    index: Callable[..., Any] | None = None
+    fold: str = ""
+    span: Callable[..., Any] | None = None
+    count: Callable[[int, Params], int] | None = None
+    parts: bool = False
+    expand: Callable[..., Expr] | None = None
+    domain: tuple[float, float] = (-2.0, 2.0)
+    symbol: str = ""
+    precedence: int = 3
+    dunder: str = ""
+    aliases: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.name in OPS:
+            raise ValueError(f"Expected a new operation, but got {self.name!r} a second time.")
+        OPS[self.name] = self
+
+    def result_dim(self, dims: Dims, params: Params) -> int:
+        """Return the dimension of the result, or raise with the operation's name."""
+        try:
+            return self.dim(dims, params)
+        except ShapeError as error:
+            raise ShapeError(f"{self.name}: {error}") from None
+
+    def __call__(self, *operands: Any) -> Expr:
+        """Return the formula of this operation; numbers become constants, kinds are cast."""
+        n = len(self.args)
+        given = operands[n:]
+        missing = len(self.params) - len(given)
+        if len(operands) < n or missing < 0 or missing > len(self.defaults):
+            names = ", ".join([f"argument {i + 1}" for i in range(n)] + list(self.params))
+            raise TypeError(
+                expected(f"{self.name}({names})", f"{len(operands)} arguments", "")
+            )
+        params = given + self.defaults[len(self.defaults) - missing :] if missing else given
+        args = tuple(a if isinstance(a, Expr) else constant(a) for a in operands[:n])
+        args = tuple(_cast(self, args))
+        if self.expand is not None:
+            dims = tuple(a.dim for a in args)
+            try:
+                return self.expand(*args, *params)
+            except ShapeError as error:
+                if str(error).startswith(self.name + ":"):
+                    raise
+                got = " and ".join(map(str, dims))
+                raise ShapeError(f"{self.name} of feature axes {got}: {error}") from None
+        return node(self, args, params)
+
+
+def _cast(op: Op, args: tuple[Expr, ...]) -> list[Expr]:
+    wanted = list(op.args)
+    if "same" in wanted:
+        ranks = [KINDS.index(a.kind) for a, w in zip(args, wanted, strict=True) if w == "same"]
+        common = KINDS[max(ranks)]
+        wanted = [common if w == "same" else w for w in wanted]
+    return [cast(a, kind) for a, kind in zip(args, wanted, strict=True)]
+
+
+def cast(e: Expr, kind: str) -> Expr:
+    """Return `e` as another kind: 0 and 1 for booleans, ``e != 0`` for a boolean."""
+    if e.kind == kind:
+        return e
+    if e.is_constant and kind != "boolean":
+        return constant(e.params[0], e.dim, kind)
+    if kind == "real":
+        return node(truth if e.kind == "boolean" else to_real, (e,))
+    if kind == "boolean":
+        return node(ne, (e, constant(0, 1, e.kind)))
+    if e.kind == "boolean":
+        return node(to_index, (e,))
+    raise DTypeError(
+        expected("an index, such as the result of argmin", "real numbers", "use one_hot or elem")
+    )
+
+
+def _special(name: str) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        import scipy.special  # 30 ms, and few formulas need it
+
+        return getattr(scipy.special, name)(*args)
+
+    return call
+
+
+def _sinc(x: Any) -> Any:
+    safe = np.where(x == 0, 1, x)
+    return np.where(x == 0, 1, np.sin(safe) / safe)
+
+
+def _softplus(x: Any) -> Any:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _sigmoid(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+# --- Arithmetic ------------------------------------------------------------------------------
+
+_R2 = ("real", "real")
+add = Op("add", "Sum.", _R2, numpy=np.add, code="{0} + {1}", symbol="+", precedence=0,
+         dunder="add")  # fmt: skip
+sub = Op("sub", "Difference.", _R2, numpy=np.subtract, code="{0} - {1}", symbol="-",
+         precedence=0, dunder="sub")  # fmt: skip
+mul = Op("mul", "Product.", _R2, numpy=np.multiply, code="{0} * {1}", symbol="*", precedence=1,
+         dunder="mul")  # fmt: skip
+div = Op("div", "Quotient.", _R2, numpy=np.divide, code="{0} / {1}", symbol="/", precedence=1,
+         dunder="truediv")  # fmt: skip
+neg = Op("neg", "Opposite.", numpy=np.negative, code="-{0}", symbol="-", precedence=2,
+         dunder="neg")  # fmt: skip
+square = Op("square", "Square.", numpy=np.square, code="{0} * {0}")
+inv = Op("inv", "Inverse 1 / x.", numpy=np.reciprocal, code="inv({0})", domain=(0.5, 3.0))
+abs_ = Op("abs", "Absolute value.", numpy=np.abs, code="abs({0})", dunder="abs")
+sign = Op("sign", "Sign: -1, 0 or 1.", numpy=np.sign, code="sign({0})")
+step = Op("step", "0 where x < 0, else 1.", numpy=lambda x: np.where(x < 0, 0, 1).astype(x.dtype),
+          code="step({0})")  # fmt: skip
+sqrt = Op("sqrt", "Square root.", numpy=np.sqrt, code="sqrt({0})", domain=(0.0, 4.0))
+rsqrt = Op("rsqrt", "Inverse square root.", numpy=lambda x: 1 / np.sqrt(x), code="rsqrt({0})",
+           domain=(0.1, 4.0))  # fmt: skip
+pow_ = Op("pow", "Power x ** y with a real exponent.", _R2, numpy=np.power,
+          code="pow({0}, {1})", domain=(0.1, 3.0))  # fmt: skip
+minimum = Op("minimum", "Smaller of two; NaN if one is.", _R2, numpy=np.minimum,
+             code="minimum({0}, {1})")  # fmt: skip
+maximum = Op("maximum", "Larger of two; NaN if one is.", _R2, numpy=np.maximum,
+             code="maximum({0}, {1})")  # fmt: skip
+floor = Op("floor", "Largest integer not above.", numpy=np.floor, code="floor({0})")
+ceil = Op("ceil", "Smallest integer not below.", numpy=np.ceil, code="ceil({0})")
+rint = Op("rint", "Nearest integer, halves to even.", numpy=np.rint, code="round({0})")
+
+
+# --- Exponentials, trigonometry and their kin -------------------------------------------------
+
+exp = Op("exp", "Exponential.", numpy=np.exp, code="exp({0})")
+expm1 = Op("expm1", "exp(x) - 1 without cancellation.", numpy=np.expm1, code="expm1({0})")
+log = Op("log", "Natural logarithm.", numpy=np.log, code="log({0})", domain=(0.1, 4.0))
+log1p = Op("log1p", "log(1 + x) without cancellation.", numpy=np.log1p, code="log1p({0})",
+           domain=(-0.9, 2.0))  # fmt: skip
+xlogx = Op("xlogx", "x log(x), 0 at 0.", numpy=lambda x: _special("xlogy")(x, x),
+           code="xlogx({0})", domain=(0.0, 3.0))  # fmt: skip
+sin = Op("sin", "Sine.", numpy=np.sin, code="sin({0})")
+cos = Op("cos", "Cosine.", numpy=np.cos, code="cos({0})")
+tan = Op("tan", "Tangent.", numpy=np.tan, code="tan({0})", domain=(-1.2, 1.2))
+asin = Op("asin", "Inverse sine.", numpy=np.arcsin, code="asin({0})", domain=(-0.95, 0.95))
+acos = Op("acos", "Inverse cosine.", numpy=np.arccos, code="acos({0})", domain=(-0.95, 0.95))
+atan = Op("atan", "Inverse tangent.", numpy=np.arctan, code="atan({0})")
+atan2 = Op("atan2", "Angle of the point (y, x).", _R2, numpy=np.arctan2, code="atan2({0}, {1})")
+sinh = Op("sinh", "Hyperbolic sine.", numpy=np.sinh, code="sinh({0})")
+cosh = Op("cosh", "Hyperbolic cosine.", numpy=np.cosh, code="cosh({0})")
+tanh = Op("tanh", "Hyperbolic tangent.", numpy=np.tanh, code="tanh({0})")
+asinh = Op("asinh", "Inverse hyperbolic sine.", numpy=np.arcsinh, code="asinh({0})")
+acosh = Op("acosh", "Inverse hyperbolic cosine.", numpy=np.arccosh, code="acosh({0})",
+           domain=(1.01, 4.0))  # fmt: skip
+atanh = Op("atanh", "Inverse hyperbolic tangent.", numpy=np.arctanh, code="atanh({0})",
+           domain=(-0.9, 0.9))  # fmt: skip
+sinc = Op("sinc", "sin(x) / x, 1 at 0.", numpy=_sinc, code="sinc({0})", aliases=("sinxdivx",))
+erf = Op("erf", "Error function.", numpy=_special("erf"), code="erf({0})")
+erfc = Op("erfc", "1 - erf(x) without cancellation.", numpy=_special("erfc"), code="erfc({0})")
+sigmoid = Op("sigmoid", "1 / (1 + exp(-x)).", numpy=_sigmoid, code="sigmoid({0})")
+softplus = Op("softplus", "log(1 + exp(x)).", numpy=_softplus, code="softplus({0})")
+
+# --- Truth ------------------------------------------------------------------------------------
+
+_S2, _B2 = ("same", "same"), ("boolean", "boolean")
+lt = Op("lt", "x < y.", _S2, "boolean", np.less, "{0} < {1}", dunder="lt")
+le = Op("le", "x <= y.", _S2, "boolean", np.less_equal, "{0} <= {1}", dunder="le")
+gt = Op("gt", "x > y.", _S2, "boolean", np.greater, "{0} > {1}", dunder="gt")
+ge = Op("ge", "x >= y.", _S2, "boolean", np.greater_equal, "{0} >= {1}", dunder="ge")
+eq = Op("eq", "x == y.", _S2, "boolean", np.equal, "{0} == {1}", dunder="eq")
+ne = Op("ne", "x != y.", _S2, "boolean", np.not_equal, "{0} != {1}", dunder="ne")
+logical_and = Op("logical_and", "Both.", _B2, "boolean", np.logical_and, "{0} & {1}", dunder="and")
+logical_or = Op("logical_or", "One or both; `|` is the scalar product.", _B2, "boolean",
+                np.logical_or, "{0} | {1}")  # fmt: skip
+logical_not = Op("logical_not", "Not.", ("boolean",), "boolean", np.logical_not, "!{0}",
+                 dunder="invert")  # fmt: skip
+where = Op("where", "y where x is true, else z.", ("boolean", "same", "same"), "same",
+           np.where, "where({0}, {1}, {2})")  # fmt: skip
+to_real = Op("to_real", "An index as a real number.", ("index",), "real", code="to_real({0})",
+             numpy=lambda x: x.astype(np.float64))  # fmt: skip
+truth = Op("truth", "0 or 1 as a real number.", ("boolean",), "real",
+           numpy=lambda x: x.astype(np.float32), code="where({0}, one<V>(), V{{}})")  # fmt: skip
+to_index = Op("to_index", "0 or 1 as an index.", ("boolean",), "index",
+              lambda x: x.astype(np.int64), "where({0}, one<I>(), I{{}})")  # fmt: skip
+add_index = Op("add_index", "Sum of two indices.", ("index", "index"), "index", np.add,
+               "{0} + {1}")  # fmt: skip
+
+
+# --- Over the feature axis --------------------------------------------------------------------
+
+
+def _fold(name: str, doc: str, kind: str = "real") -> Op:
+    def meaning(x: Any) -> Any:
+        from .reductions import REDUCTIONS
+
+        return REDUCTIONS[name].fold_last(x)
+
+    return Op(name, doc, kind=kind, numpy=meaning, dim=one, fold=name,
+              span=lambda k, term, params: term, count=lambda dim, params: dim)  # fmt: skip
+
+
+sum_ = _fold("sum", "Sum of the components.")
+prod = _fold("prod", "Product of the components.")
+min_ = _fold("min", "Smallest component; NaN never is.")
+max_ = _fold("max", "Largest component; NaN never is.")
+argmin = _fold("argmin", "Index of the smallest component, the first if several.", "index")
+argmax = _fold("argmax", "Index of the largest component, the first if several.", "index")
+
+
+def _contract_numpy(x: Any, n: int, outer: int, inner: int) -> Any:
+    k = np.arange(x.shape[-1] // n)
+    return x[..., k[:, None] * outer + np.arange(n) * inner].sum(-1)
+
+
+contract = Op(
+    "contract",
+    "Sums of n components: component k is the sum over l < n of x[k * outer + l * inner].",
+    numpy=_contract_numpy,
+    dim=lambda dims, params: dims[0] // params[0],
+    params=("n", "outer", "inner"),
+    fold="sum",
+    span=lambda k, term, params: k * params[1] + term * params[2],
+    count=lambda dim, params: params[0],
+)
+
+take = Op(
+    "take",
+    "Components start, start + step, ..., count of them.",
+    args=("any",),
+    kind="same",
+    numpy=lambda x, start, step, count: x[..., start + step * np.arange(count)],
+    dim=lambda dims, params: params[2],
+    params=("start", "step", "count"),
+    index=lambda k, params, dim: k * params[1] + params[0],
+)
+repeat = Op(
+    "repeat",
+    "Each component n times in a row.",
+    args=("any",),
+    kind="same",
+    numpy=lambda x, n: np.repeat(x, n, axis=-1),
+    dim=lambda dims, params: dims[0] * params[0],
+    params=("n",),
+    index=lambda k, params, dim: k // params[0],
+)
+tile = Op(
+    "tile",
+    "All components, n times over.",
+    args=("any",),
+    kind="same",
+    numpy=lambda x, n: np.concatenate([x] * n, axis=-1),
+    dim=lambda dims, params: dims[0] * params[0],
+    params=("n",),
+    index=lambda k, params, dim: k % dim,
+)
+
+
+def _concat_numpy(x: Any, y: Any) -> Any:
+    lead = np.broadcast_shapes(x.shape[:-1], y.shape[:-1])
+    both = [np.broadcast_to(a, (*lead, a.shape[-1])) for a in (x, y)]
+    return np.concatenate(both, axis=-1)
+
+
+concat = Op(
+    "concat",
+    "Components of x, then those of y.",
+    args=_S2,
+    kind="same",
+    numpy=_concat_numpy,
+    dim=lambda dims, params: dims[0] + dims[1],
+    parts=True,
+)
+
+
+def _one_hot_dim(dims: Dims, params: Params) -> int:
+    if dims[0] != 1:
+        raise ShapeError(expected("a formula of dimension 1", str(dims[0])))
+    return int(params[0])
+
+
+one_hot = Op(
+    "one_hot",
+    "Vector of zeros with a 1 at the rounded x; all zeros if x is out of range.",
+    numpy=lambda x, n: (np.rint(x) == np.arange(n)).astype(x.dtype),
+    code="where(round({0}) == to_real({k}), one<V>(), V{{}})",
+    dim=_one_hot_dim,
+    params=("n",),
+    domain=(-0.4, 2.4),
+)
+
+from . import derived as _derived  # noqa: E402  (the second half of the table: derived entries)
+from .derived import power as power  # noqa: E402
+
+__all__ = ["OPS", "Op", "cast", "power"]
+del _derived

@@ -1,0 +1,376 @@
+"""LazyTensor: arrays and a formula of them; every operator checks shapes where it stands.
+
+A LazyTensor is an immutable formula (`formula.expr`) whose variables are numbered slots, and one
+`Slot` for each with its array. Combining two renumbers the slots of the second; formulas that are
+built again from other arrays are therefore the same nodes, and nothing is compiled again.
+
+The methods are attached from the tables of operations and reductions in `methods.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .arrays import FLOATS, check_array, check_numbers, library_of, scalar_value
+from .errors import ArgumentError, DTypeError, ShapeError, did_you_mean, expected
+from .formula import ops as o
+from .formula.expr import PAIR, Expr, constant, substitute, swap_axes, to_string, variable, variables
+from .formula.ops import Op
+
+_OTHER = {"i": "j", "j": "i", "p": "p"}
+
+
+class Slot:
+    """The array behind a variable: shape (*batch, n, dim), or numbers without a dtype."""
+
+    __slots__ = ("array", "axis", "dtype_free", "shape")
+
+    def __init__(self, array: np.ndarray[Any, Any], axis: str, dtype_free: bool = False) -> None:
+        self.array, self.axis, self.dtype_free = array, axis, dtype_free
+        self.shape = array.shape
+
+    def same(self, other: Slot) -> bool:
+        """Whether both stand for the same numbers."""
+        return self is other or (self.array is other.array and self.axis == other.axis)
+
+
+class LazyTensor:
+    """A symbolic array of shape (..., M, N, D) that is never stored, only reduced.
+
+    Parameters
+    ----------
+    x : array, number, list of numbers, or LazyTensor
+        Points: an array of shape (..., M, 1, D) varies along i, the rows; one of shape
+        (..., 1, N, D) along j, the columns. A number or a vector (D,) is a parameter. float32 or
+        float64; leading axes are batch axes, and broadcast.
+    axis : {0, 1, 2}, optional
+        For an array of shape (..., n, D): 0 if its points are rows, 1 if they are columns,
+        2 if it is a vector of parameters.
+
+    Notes
+    -----
+    Operators and methods combine formulas without computing anything. Reductions along an axis
+    compute: ``K.sum(axis=1)``, ``d.argKmin(10, axis=1)``, ``K @ b``. Numbers are parameters given at
+    launch: ``K / 10`` and ``K / 20`` share one compiled kernel. A number and a list of numbers
+    take the dtype of the arrays that they meet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from georeduce.engine import LazyTensor
+    >>> x, y = np.random.rand(1000, 3), np.random.rand(2000, 3)
+    >>> x_i, y_j = LazyTensor(x[:, None, :]), LazyTensor(y[None, :, :])
+    >>> K = (-((x_i - y_j) ** 2).sum(-1)).exp()
+    >>> K.shape
+    (1000, 2000)
+    >>> K.sum(axis=1).shape
+    (1000, 1)
+    """
+
+    __slots__ = ("M", "N", "__weakref__", "batch", "dtype", "expr", "slots")
+    __array_ufunc__ = None  # so that array * LazyTensor comes to __rmul__
+    __iter__ = None  # or Python would iterate by __getitem__
+
+    expr: Expr
+    slots: tuple[Slot, ...]
+    batch: tuple[int, ...]
+    M: int | None
+    N: int | None
+    dtype: np.dtype[Any] | None
+
+    def __init__(self, x: Any, axis: int | None = None) -> None:
+        if isinstance(x, LazyTensor):
+            made = x
+        elif axis is None:
+            made = from_array(x)
+        elif axis in (0, 1, 2):
+            made = (Vi, Vj, Pm)[axis](x)
+        else:
+            raise ArgumentError(expected("axis=0 (rows), 1 (columns) or 2 (parameters)", f"{axis!r}"))
+        for name in ("expr", "slots", "batch", "M", "N", "dtype"):
+            setattr(self, name, getattr(made, name))
+
+    @classmethod
+    def _make(
+        cls,
+        expr: Expr,
+        slots: tuple[Slot, ...],
+        batch: tuple[int, ...],
+        M: int | None,
+        N: int | None,
+        dtype: np.dtype[Any] | None,
+    ) -> LazyTensor:
+        new = object.__new__(cls)
+        new.expr, new.slots, new.batch, new.M, new.N, new.dtype = expr, slots, batch, M, N, dtype
+        return new
+
+    @property
+    def dim(self) -> int:
+        """Length of the feature axis, D."""
+        return self.expr.dim
+
+    @property
+    def full_shape(self) -> tuple[int, ...]:
+        """(..., M, N, D); an axis that the formula does not vary along has length 1."""
+        M, N = (1 if n is None else n for n in (self.M, self.N))
+        return (*self.batch, M, N, self.expr.dim)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(..., M, N, D); (..., M, N) for a matrix, a scalar formula of both rows and columns.
+
+        A matrix has the shape of one, so that ``scipy.sparse.linalg.aslinearoperator`` takes it.
+        """
+        full = self.full_shape
+        matrix = self.expr.dim == 1 and self.M is not None and self.N is not None
+        return full[:-1] if matrix else full
+
+    @property
+    def ndim(self) -> int:
+        """Length of the shape."""
+        return len(self.shape)
+
+    @property
+    def T(self) -> LazyTensor:
+        """Transpose: rows and columns exchanged."""
+        slots = tuple(Slot(s.array, _OTHER[s.axis], s.dtype_free) for s in self.slots)
+        return self._make(_swapped(self.expr), slots, self.batch, self.N, self.M, self.dtype)
+
+    def t(self) -> LazyTensor:
+        """Return the transpose."""
+        return self.T
+
+    @property
+    def formula(self) -> str:
+        """The formula as text: x are rows, y columns, p parameters, numbered by slot."""
+        return to_string(self.expr)
+
+    def __repr__(self) -> str:
+        kind = "numbers" if self.dtype is None else str(self.dtype)
+        return f"LazyTensor of shape {self.shape}, {kind}: {self.formula}"
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __bool__(self) -> NoReturn:
+        cure = "Reduce it first, for example with .any(axis=1) or .all(axis=1)."
+        raise ArgumentError(expected("a truth value", "a LazyTensor", cure))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        cure = "Use .dense() for a small one, or reduce it."
+        raise DTypeError(expected("a NumPy array", "a LazyTensor, which is never stored", cure))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        known = [n for n in dir(type(self)) if not n.startswith("_")]
+        cure = did_you_mean(name, known)
+        raise AttributeError(f"LazyTensor has no operation {name!r}. {cure}".rstrip())
+
+    def __getitem__(self, key: Any) -> LazyTensor:
+        """Return components of the feature axis: ``x[2]``, ``x[-1]``, ``x[..., 1:5:2]``."""
+        if isinstance(key, tuple) and key and key[-1] is not Ellipsis:
+            if not all(k is Ellipsis or k == slice(None) for k in key[:-1]):
+                cure = "Index the arrays before they become LazyTensors."
+                raise ArgumentError(expected("an index of the last axis only", f"{key!r}", cure))
+            key = key[-1]
+        if isinstance(key, slice):
+            return apply(_slice, (self,), (key.start, key.stop, key.step))
+        return apply(o.OPS["elem"], (self,), (key,))
+
+
+def _slice(e: Expr, start: Any, stop: Any, step: Any) -> Expr:
+    span = range(*slice(start, stop, step).indices(e.dim))
+    if not span:
+        got = f"{start}:{stop}:{step}"
+        raise ShapeError(expected(f"a slice that keeps some of {e.dim} components", got))
+    return o.take(e, span.start, span.step, len(span))
+
+
+_swapped = lru_cache(maxsize=4096)(swap_axes)
+
+
+# --- Making LazyTensors of arrays --------------------------------------------------------------
+
+
+def from_array(x: Any) -> LazyTensor:
+    """Return the LazyTensor of an array, whose shape tells its axis; see `LazyTensor`."""
+    library = library_of(x)
+    if library in ("scalar", "sequence") or (library == "numpy" and x.ndim == 1):
+        return Pm(x)
+    what = "an array of shape (..., M, 1, D) or (..., 1, N, D)"
+    x = check_array(x, what)
+    cure = "Write x[:, None, :] for rows, x[None, :, :] for columns, or use Vi(x) and Vj(x)."
+    if x.ndim < 3 or (x.shape[-3] != 1 and x.shape[-2] != 1):
+        raise ShapeError(expected(what, f"shape {x.shape}", cure))
+    if x.shape[-2] == 1 and x.shape[-3] != 1:
+        return _points(x[..., 0, :], "i", what)
+    if x.shape[-3] == 1 and x.shape[-2] != 1:
+        return _points(x[..., 0, :, :], "j", what)
+    return _points(x[..., 0, :], "p", what)
+
+
+def _points(x: np.ndarray[Any, Any], axis: str, what: str) -> LazyTensor:
+    D = x.shape[-1]
+    if D == 0:
+        raise ShapeError(expected(f"{what} with D at least 1", f"shape {x.shape}"))
+    M, N = (x.shape[-2] if axis == a else None for a in "ij")
+    slots = (Slot(x, axis),)
+    return LazyTensor._make(variable(axis, D, 0), slots, x.shape[:-2], M, N, x.dtype)
+
+
+def Vi(x: Any) -> LazyTensor:
+    """Return points as rows: an array of shape (..., M, D).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Vi(np.zeros((5, 2))).shape
+    (5, 1, 2)
+    """
+    return _named_points(x, "i", "(..., M, D)")
+
+
+def Vj(x: Any) -> LazyTensor:
+    """Return points as columns: an array of shape (..., N, D).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Vj(np.zeros((5, 2))).shape
+    (1, 5, 2)
+    """
+    return _named_points(x, "j", "(..., N, D)")
+
+
+def _named_points(x: Any, axis: str, shape: str) -> LazyTensor:
+    what = f"points as an array of shape {shape}"
+    x = check_array(x, what)
+    if x.ndim < 2:
+        cure = "Write x[:, None] for points with one feature."
+        raise ShapeError(expected(what, f"shape {x.shape}", cure))
+    return _points(x, axis, what)
+
+
+def Pm(x: Any) -> LazyTensor:
+    """Return parameters: a number, a list of numbers, or a vector of shape (D,).
+
+    Examples
+    --------
+    >>> Pm([1.0, 2.0]).shape
+    (1, 1, 2)
+    """
+    library = library_of(x)
+    if library == "scalar" or (library == "sequence" and all(library_of(v) == "scalar" for v in x)):
+        values = check_numbers([x] if library == "scalar" else x, "a parameter")
+        slot = Slot(values[None, :], "p", dtype_free=True)
+        return LazyTensor._make(variable("p", values.size, 0), (slot,), (), None, None, None)
+    x = check_array(x, "a parameter")
+    if x.ndim != 1 or not x.size:
+        raise ShapeError(expected("a parameter of shape (D,)", f"shape {x.shape}"))
+    return _points(x[None, :], "p", "a parameter")
+
+
+# --- Combining ---------------------------------------------------------------------------------
+
+_CONSTANTS = {0.0, 1.0, -1.0}
+"""Numbers that rules know; every other number is a parameter of the kernel."""
+
+
+def promote(x: Any, dtype: np.dtype[Any] | None = None) -> LazyTensor:
+    """Return an operand as a LazyTensor."""
+    if isinstance(x, LazyTensor):
+        return x
+    if library_of(x) == "scalar":
+        value = scalar_value(x)
+        if value in _CONSTANTS:
+            return LazyTensor._make(constant(value), (), (), None, None, None)
+        slot = Slot(np.array([[value]]), "p", dtype_free=True)
+        return LazyTensor._make(variable("p", 1, 0), (slot,), (), None, None, None)
+    return from_array(x)
+
+
+def merge_slots(a: tuple[Slot, ...], b: tuple[Slot, ...]) -> tuple[tuple[Slot, ...], tuple[int, ...]]:
+    """Return the slots of both, and where those of b stand among them."""
+    merged, places = list(a), []
+    for slot in b:
+        for place, known in enumerate(merged):
+            if known.same(slot):
+                break
+        else:
+            place = len(merged)
+            merged.append(slot)
+        places.append(place)
+    return tuple(merged), tuple(places)
+
+
+@lru_cache(maxsize=8192)
+def renumber(e: Expr, places: tuple[int, ...]) -> Expr:
+    """Return a formula with slot n moved to ``places[n]``."""
+    moved = {}
+    for old in variables(e):
+        axis, slot = old.params
+        moved[old] = variable(axis, old.dim, places[slot], old.kind)
+    return substitute(e, moved)
+
+
+def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
+    """Return the formulas of several in common slots, and a tensor that has their shape."""
+    first = tensors[0]
+    slots, batch, M, N, dtype = first.slots, first.batch, first.M, first.N, first.dtype
+    exprs = [first.expr]
+    for other in tensors[1:]:
+        e = other.expr
+        if other.slots is not slots and other.slots:
+            slots, places = merge_slots(slots, other.slots)
+            if places != tuple(range(len(places))):
+                e = renumber(e, places)
+        exprs.append(e)
+        M, N = _same(M, other.M, "rows M"), _same(N, other.N, "columns N")
+        if other.batch != batch:
+            batch = _broadcast(batch, other.batch)
+        if other.dtype is not dtype and other.dtype is not None:
+            if dtype is not None and dtype != other.dtype:
+                got = f"{dtype} and {other.dtype}"
+                cure = "Convert one of them with .astype."
+                raise DTypeError(expected("arrays of one dtype", got, cure))
+            dtype = other.dtype
+    return exprs, LazyTensor._make(first.expr, slots, batch, M, N, dtype)
+
+
+def _same(a: int | None, b: int | None, what: str) -> int | None:
+    if a == b or b is None:
+        return a
+    if a is not None:
+        raise ShapeError(expected(f"the same number of {what}", f"{a} and {b}"))
+    return b
+
+
+def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(a, b)
+    except ValueError:
+        raise ShapeError(expected("batch axes that broadcast", f"{a} and {b}")) from None
+
+
+def apply(
+    op: Op | Callable[..., Expr], operands: Sequence[Any], params: tuple[Any, ...] = ()
+) -> LazyTensor:
+    """Return the LazyTensor of an operation on LazyTensors, arrays and numbers."""
+    tensors = [x if isinstance(x, LazyTensor) else promote(x) for x in operands]
+    exprs, shape = join(tensors)
+    result = op(*exprs, *params)
+    return LazyTensor._make(result, shape.slots, shape.batch, shape.M, shape.N, shape.dtype)
+
+
+def check_dtype(x: LazyTensor) -> np.dtype[Any]:
+    """Return the dtype in which to compute."""
+    return FLOATS[1] if x.dtype is None else x.dtype
+
+
+__all__ = ["PAIR", "LazyTensor", "Pm", "Vi", "Vj", "apply", "join", "promote"]

@@ -1,0 +1,358 @@
+"""The methods of LazyTensor, attached from the tables of operations and reductions."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arrays import check_array, library_of
+from .backends import choose_backend
+from .backends._base import Data, Task, make_task
+from .config import options
+from .errors import ArgumentError, ShapeError, expected
+from .formula.ops import OPS, Op
+from .formula.reductions import REDUCTIONS
+from .lazy import LazyTensor, Vj, apply, check_dtype, join, promote
+
+_INTERNAL = {"take", "repeat", "tile", "contract", "truth", "to_real", "to_index", "add_index"}
+_PYTHON_NAMES = {"any", "all", "abs", "round", "sum", "min", "max", "pow"}
+
+
+# --- Reductions --------------------------------------------------------------------------------
+
+
+def reduction_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) -> str:
+    """Return "i", "j" or "features" for the axis that the user wrote."""
+    if axis is not None and dim is not None and axis != dim:
+        raise ArgumentError(expected("axis or dim, which are one", f"axis={axis} and dim={dim}"))
+    axis = dim if axis is None else axis
+    nb = len(x.batch)
+    if axis is None:
+        what = f"{name}(axis={nb}) over rows or {name}(axis={nb + 1}) over columns"
+        raise ArgumentError(expected(what, "no axis"))
+    names = {nb: "i", nb + 1: "j", nb + 2: "features", -1: "features", -2: "j", -3: "i"}
+    if x.shape != x.full_shape:
+        names = {nb: "i", nb + 1: "j", nb + 2: "features", -1: "features"}
+    try:
+        return names[operator.index(axis)]
+    except (KeyError, TypeError):
+        what = f"axis={nb} (rows), {nb + 1} (columns) or -1 (features)"
+        cure = "Batch axes are not reduced: reduce the result." if axis in range(nb) else ""
+        raise ArgumentError(expected(what, f"axis={axis!r}", cure)) from None
+
+
+def build(
+    x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None
+) -> tuple[Task, Data]:
+    """Return the task and the data of a reduction, axes exchanged so that j is reduced."""
+    entry = REDUCTIONS[name]
+    tensors = [x]
+    if weight is not None:
+        tensors.append(_as_weight(weight, x, axis))
+    exprs, shape = join(tensors)
+    if entry.scalar and x.dim != 1:
+        cure = "Reduce its feature axis first, for example with .sum(-1)."
+        raise ShapeError(expected(f"a formula of dimension 1 for {name}", f"{x.dim}", cure))
+    dtype = check_dtype(shape)
+    task = make_task(exprs[0], exprs[1] if weight is not None else None, name, axis, dtype)
+    nb = len(shape.batch)
+    arrays = []
+    for slot in shape.slots:
+        a = slot.array if slot.array.dtype == dtype else slot.array.astype(dtype)
+        if a.ndim < nb + 2:
+            a = a.reshape((1,) * (nb + 2 - a.ndim) + a.shape)
+        arrays.append(a)
+    M, N = (1 if n is None else n for n in (shape.M, shape.N))
+    if axis == "i":
+        M, N = N, M
+    return task, Data(arrays, shape.batch, M, N, K)
+
+
+def _as_weight(weight: Any, x: LazyTensor, axis: str) -> LazyTensor:
+    if isinstance(weight, LazyTensor) or library_of(weight) != "numpy" or weight.ndim != 2:
+        return promote(weight)
+    # a bare (n, E) array of weights belongs to the reduced axis, as in K @ b
+    return LazyTensor(weight, axis=1 if axis == "j" else 0)
+
+
+def reduce(
+    x: LazyTensor,
+    name: str,
+    axis: str,
+    K: int = 0,
+    weight: Any = None,
+    backend: str | None = None,
+    n_threads: int | None = None,
+) -> Any:
+    """Return the result of a reduction: an array (..., M, E), or a tuple of them."""
+    task, data = build(x, name, axis, K, weight)
+    chosen = choose_backend(backend)
+    if n_threads is None:
+        results = chosen.run(task, data)
+    else:
+        with options(n_threads=n_threads):
+            results = chosen.run(task, data)
+    return results[0] if len(results) == 1 else results
+
+
+def _check_K(K: Any, name: str) -> int:
+    try:
+        value = -1 if isinstance(K, bool) else operator.index(K)
+    except TypeError:
+        value = -1
+    if value < 1:
+        raise ArgumentError(expected(f"{name}(K) with a positive integer K", f"K={K!r}"))
+    return value
+
+
+_RUN_DOC = """
+    Parameters
+    ----------{extra}
+    axis : int
+        Axis to reduce: counted from the front, rows i come first after the batch axes, then
+        columns j{features}. `dim` is another name for it.
+    backend : str, optional
+        Name of a backend; None is the option in force.
+    n_threads : int, optional
+        Threads, as scikit-learn's ``n_jobs``.
+
+    Returns
+    -------
+    array of shape (..., M, E), or a tuple of them
+        E is the dimension of the formula{dims}. Indices are int64.
+    """
+
+
+def _reduction_method(name: str) -> Callable[..., Any]:
+    entry = REDUCTIONS[name]
+
+    if entry.keep:
+
+        def method(
+            self: LazyTensor, K: int, axis: int | None = None, dim: int | None = None, **run: Any
+        ) -> Any:
+            along = _pair_axis(self, axis, dim, name)
+            return reduce(self, name, along, _check_K(K, name), **run)
+
+        extra, dims = "\n    K : int\n        How many.", ", here K"
+    elif name == "sumsoftmaxweight":
+
+        def method(  # type: ignore[misc]
+            self: LazyTensor, weight: Any, axis: int | None = None, dim: int | None = None, **run: Any
+        ) -> Any:
+            along = _pair_axis(self, axis, dim, name)
+            return reduce(self, name, along, weight=weight, **run)
+
+        extra = "\n    weight : LazyTensor or array\n        Scalar or vector weights."
+        dims = " of the weight"
+    elif name == "logsumexp":
+
+        def method(  # type: ignore[misc]
+            self: LazyTensor,
+            axis: int | None = None,
+            dim: int | None = None,
+            weight: Any = None,
+            **run: Any,
+        ) -> Any:
+            along = _pair_axis(self, axis, dim, name)
+            which = name if weight is None else "logsumexp_weight"
+            return reduce(self, which, along, weight=weight, **run)
+
+        extra, dims = "", ", or of the weight"
+    else:
+        over_features = OPS.get(name)
+
+        def method(  # type: ignore[misc]
+            self: LazyTensor, axis: int | None = None, dim: int | None = None, **run: Any
+        ) -> Any:
+            if axis is None and dim is None and over_features is not None:
+                axis = -1
+            along = reduction_axis(self, axis, dim, name)
+            if along == "features":
+                if over_features is None:
+                    raise _no_features(self, name)
+                return apply(over_features, (self,))
+            return reduce(self, name, along, **run)
+
+        extra, dims = "", ""
+    features = ", then features" if name in OPS else ""
+    method.__doc__ = entry.doc + _RUN_DOC.format(extra=extra, dims=dims, features=features)
+    return method
+
+
+def _no_features(x: LazyTensor, name: str) -> ArgumentError:
+    nb = len(x.batch)
+    what = f"axis={nb} (rows) or {nb + 1} (columns) for {name}"
+    return ArgumentError(expected(what, "the feature axis"))
+
+
+def _pair_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) -> str:
+    along = reduction_axis(x, axis, dim, name)
+    if along == "features":
+        raise _no_features(x, name)
+    return along
+
+
+# --- Operations --------------------------------------------------------------------------------
+
+
+def _operation_method(op: Op) -> Callable[..., Any]:
+    n = len(op.args)
+
+    def method(self: Any, *operands: Any) -> LazyTensor:
+        return apply(op, (self, *operands[: n - 1]), operands[n - 1 :])
+
+    if op.name == "mod":
+
+        def method(self: Any, modulus: Any, offset: Any = 0) -> LazyTensor:
+            return apply(op, (self, modulus, offset))
+
+    names = "xyz"[1:n] if n <= 3 else ""
+    signature = ", ".join([*names, *op.params])
+    method.__doc__ = f"{op.doc}\n\n    Called as ``x.{op.name}({signature})``; returns a LazyTensor.\n    "
+    method.__name__ = op.name
+    return method
+
+
+def _power(self: LazyTensor, n: Any) -> LazyTensor:
+    """Power: products for integers, roots for halves, `pow` for other exponents and LazyTensors."""
+    if library_of(n) == "scalar" and float(n) * 2 == int(float(n) * 2 if abs(n) < 1e9 else 0):
+        return apply(OPS["power"], (self,), (float(n),))
+    return apply(OPS["pow"], (self, n))
+
+
+def _attach_operations() -> None:
+    for op in OPS.values():
+        if op.name in _INTERNAL:
+            continue
+        method = _operation_method(op)
+        for name in (op.name, *op.aliases):
+            setattr(LazyTensor, name, method)
+        if op.dunder == "and":
+            setattr(LazyTensor, "__and__", method)
+        elif op.dunder:
+            setattr(LazyTensor, f"__{op.dunder}__", method)
+        if op.dunder in ("add", "sub", "mul", "truediv", "or"):
+
+            def reflected(self: LazyTensor, other: Any, op: Op = op) -> LazyTensor:
+                return apply(op, (other, self))
+
+            setattr(LazyTensor, f"__r{op.dunder}__", reflected)
+    for name in REDUCTIONS:
+        if name != "logsumexp_weight":
+            method = _reduction_method(name)
+            method.__name__ = name
+            setattr(LazyTensor, name, method)
+            setattr(LazyTensor, f"{name}_reduction", method)
+    setattr(LazyTensor, "__pow__", _power)
+    setattr(LazyTensor, "power", _power)
+    setattr(LazyTensor, "__rpow__", lambda self, x: apply(OPS["pow"], (x, self)))
+
+
+_attach_operations()
+
+
+def _norm(self: LazyTensor, p: float = 2) -> LazyTensor:
+    """Euclidean norm (p=2), sum of absolute values (1) or largest absolute value (inf)."""
+    if p == 2:
+        return apply(OPS["norm2"], (self,))
+    if p == 1:
+        return apply(OPS["sum"], (apply(OPS["abs"], (self,)),))
+    if p == float("inf"):
+        return apply(OPS["max"], (apply(OPS["abs"], (self,)),))
+    raise ArgumentError(expected("norm(p) with p = 1, 2 or inf", f"p={p!r}"))
+
+
+def concatenate(tensors: Sequence[Any], axis: int = -1) -> LazyTensor:
+    """Return the concatenation of LazyTensors along their feature axis.
+
+    Parameters
+    ----------
+    tensors : sequence of LazyTensor
+        At least one.
+    axis : int
+        -1, the only axis along which LazyTensors are concatenated.
+    """
+    if axis != -1 and any(axis != len(t.full_shape) - 1 for t in tensors):
+        raise ArgumentError(expected("axis=-1, the feature axis", f"axis={axis}"))
+    if not tensors:
+        raise ArgumentError(expected("at least one LazyTensor", "none"))
+    result = promote(tensors[0])
+    for t in tensors[1:]:
+        result = apply(OPS["concat"], (result, t))
+    return result
+
+
+# --- Matrices ----------------------------------------------------------------------------------
+
+
+def _matmul(self: LazyTensor, b: Any, **run: Any) -> Any:
+    """Return ``K @ b``, the sum over j of ``K[i, j] * b[j]``.
+
+    Parameters
+    ----------
+    b : array of shape (N,) or (..., N, E)
+        What the matrix is applied to.
+
+    Returns
+    -------
+    array of shape (M,) or (..., M, E)
+    """
+    b = check_array(b, "b")
+    vector = b.ndim == 1
+    N = 1 if self.N is None else self.N
+    if b.shape[0 if vector else -2] != N:
+        what = f"b of shape ({N},) or ({N}, E) for a matrix of {N} columns"
+        raise ShapeError(expected(what, f"shape {b.shape}"))
+    result = reduce(apply(OPS["mul"], (self, Vj(b[:, None] if vector else b))), "sum", "j", **run)
+    return result[..., 0] if vector else result
+
+
+def _rmatmul(self: LazyTensor, b: Any) -> Any:
+    b = np.asarray(b)
+    return _matmul(self.T, b) if b.ndim == 1 else np.swapaxes(
+        _matmul(self.T, np.ascontiguousarray(np.swapaxes(b, -1, -2))), -1, -2
+    )
+
+
+def _dense(self: LazyTensor) -> Any:
+    """Return the array of all values: for small cases and checks only, it is of size M N D."""
+    from .backends.numpy import values
+
+    task, data = build(self, "sum", "j")
+    v, _ = values(task, data, slice(0, data.M), slice(0, data.N))
+    return np.array(v).reshape(self.shape)
+
+
+def _source(
+    self: LazyTensor,
+    reduction: str = "sum",
+    axis: int = 1,
+    weight: Any = None,
+    backend: str | None = None,
+) -> str:
+    """Return the program that a backend would run for a reduction, without running it."""
+    if reduction not in REDUCTIONS:
+        raise ArgumentError(expected(f"one of {sorted(REDUCTIONS)}", repr(reduction)))
+    along = _pair_axis(self, axis, None, reduction)
+    task, _ = build(self, reduction, along, 1, weight)
+    return choose_backend(backend).source(task)
+
+
+for _name, _method in {
+    "norm": _norm,
+    "__matmul__": _matmul,
+    "__rmatmul__": _rmatmul,
+    "matvec": _matmul,
+    "matmat": _matmul,
+    "rmatvec": lambda self, b: _matmul(self.T, b),
+    "rmatmat": lambda self, b: _matmul(self.T, b),
+    "dense": _dense,
+    "source": _source,
+    "concatenate": staticmethod(concatenate),
+    "cat": staticmethod(lambda tensors, dim=-1: concatenate(tensors, dim)),
+}.items():
+    setattr(LazyTensor, _name, _method)

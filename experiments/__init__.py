@@ -1,0 +1,1 @@
+"""Benchmarks, measured beside their peers, and the demo: `python -m experiments NAME`."""

@@ -1,0 +1,75 @@
+"""What every test may ask for: random numbers, a backend, and the reasons to skip."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import zlib
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The same formulas on every run: the suite's second pass must find each of them compiled already.
+# HYPOTHESIS_PROFILE=explore looks further.
+hypothesis.settings.register_profile("repeat", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite the golden sources as generated now"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("GEOREDUCE_ASSERT_CACHED", "0") not in ("", "0"):
+        skip(items, "compiles", "compiles on purpose, and this run may compile nothing")
+    for marker, backend in {"compiler": "openmp", "cuda": "cuda"}.items():
+        if any(item.get_closest_marker(marker) for item in items):
+            why = why_unavailable(backend)
+            if why:
+                skip(items, marker, why)
+
+
+def skip(items: list[pytest.Item], marker: str, why: str) -> None:
+    for item in items:
+        if item.get_closest_marker(marker):
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+def why_unavailable(backend: str) -> str:
+    """Return why a backend cannot run here; empty if it can."""
+    try:
+        module = importlib.import_module(f"georeduce.engine.backends.{backend}")
+    except ModuleNotFoundError as error:
+        return str(error)
+    return str(getattr(module, "why_unavailable", lambda: "")())
+
+
+def backend_names() -> list[str]:
+    """Return the backends by the engine's own rule: the public files of their folder."""
+    files = (ROOT / "engine" / "backends").glob("[!_]*.py")
+    return sorted(file.stem for file in files)
+
+
+MARKS = {"cuda": [pytest.mark.cuda], "openmp": [pytest.mark.compiler]}
+
+
+@pytest.fixture(params=[pytest.param(n, marks=MARKS.get(n, [])) for n in backend_names()])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Every backend in turn; those that cannot run here are skipped with their reason."""
+    why = why_unavailable(request.param)
+    if why:
+        pytest.skip(why)
+    return str(request.param)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers of the test's own: the same on every run, others for every test."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
