@@ -261,13 +261,12 @@ def config() -> dict[str, Any]:
 
 def _backends_found() -> dict[str, str]:
     """Return each backend's name with "available" or the reason why it is not."""
-    import importlib
+    from .backends import get_backend
 
     found = {}
     for name in _backend_names():
         try:
-            module = importlib.import_module(f".backends.{name}", __package__)
-            why = getattr(module, "why_unavailable", lambda: "")()
+            why = get_backend(name).missing()
         except Exception as error:  # a report must come out of a broken installation too
             why = f"{type(error).__name__}: {error}"
         found[name] = why or "available"

@@ -112,8 +112,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def first_error(stderr: str) -> str:
     """Return the line in which a compiler first names an error, else its first line."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    for mark in ("error:", "undefined reference", "error"):
+    said = [line.strip() for line in stderr.splitlines() if line.strip()]
+    # What the driver says of its linker names no cause; the linker has said that before.
+    empty = ("ld returned", "linker command failed")
+    lines = [line for line in said if not any(words in line for words in empty)] or said
+    for mark in ("error:", "undefined reference", "error", "failed"):
         for line in lines:
             if mark in line.lower():
                 return line

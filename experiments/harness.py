@@ -75,11 +75,11 @@ def measure(
         firsts[one.name], results[one.name] = clock(one.call)
     taken: dict[str, list[float]] = {one.name: [] for one in contestants}
     start = time.perf_counter()
-    while len(done := taken[contestants[0].name]) < rounds[1]:
-        if len(done) >= rounds[0] and time.perf_counter() - start > seconds:
+    for done in range(rounds[1]):
+        if done >= rounds[0] and time.perf_counter() - start > seconds:
             break
         for one in contestants:
-            tell(f"{one.name}: round {len(done) + 1}")
+            tell(f"{one.name}: round {done + 1}")
             results[one.name] = None  # two results at once would be memory not asked for
             gc.collect()
             time.sleep(0.02)  # threads that spin after their work must not slow the next one

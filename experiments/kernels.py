@@ -78,7 +78,11 @@ def main(arguments: list[str]) -> int:
     lazies: dict[str, Any] = {harness.OURS: LazyTensor}
     if pykeops := harness.peer("pykeops.numpy"):
         lazies["pykeops"] = pykeops.LazyTensor
-    bar = tqdm([c for c in cases(asked.quick) if asked.case in f"{c[0]}-D{c[1]}"], unit="case")
+    bar = tqdm(
+        [c for c in cases(asked.quick) if asked.case in f"{c[0]}-D{c[1]}"],
+        unit="case",
+        disable=None,
+    )
     for kind, dim, size in bar:
         rng = np.random.default_rng(dim)
         # Scaled so that squared distances stay near 1/6 whatever D is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import zlib
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -29,17 +30,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("GEOREDUCE_ASSERT_CACHED", "0") not in ("", "0"):
         skip(items, "compiles", "compiles on purpose, and this run may compile nothing")
-    for marker, backend in {"compiler": "openmp", "cuda": "cuda"}.items():
-        if any(item.get_closest_marker(marker) for item in items):
-            why = why_unavailable(backend)
-            if why:
-                skip(items, marker, why)
+    for marker, why in {"compiler": no_compiler, "cuda": partial(why_unavailable, "cuda")}.items():
+        if any(item.get_closest_marker(marker) for item in items) and (reason := why()):
+            skip(items, marker, reason)
 
 
 def skip(items: list[pytest.Item], marker: str, why: str) -> None:
     for item in items:
         if item.get_closest_marker(marker):
             item.add_marker(pytest.mark.skip(reason=why))
+
+
+def no_compiler() -> str:
+    """Return why no C++ compiler works here; empty if one does."""
+    from georeduce.engine.backends import _compiler
+
+    return "" if _compiler.find_compiler() else _compiler.why_no_compiler()
 
 
 def why_unavailable(backend: str) -> str:

@@ -107,6 +107,23 @@ def test_knn_accepts_ties_and_nothing_else(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.slow
+def test_demo(tmp_path: Path) -> None:
+    code = "import sys, pathlib; from experiments import demo; demo.OUT = pathlib.Path(sys.argv[1])"
+    command = [sys.executable, "-c", f"{code}; sys.exit(demo.main(['--quick']))", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    for data in ("digits", "breast cancer"):
+        ours, theirs = (
+            next(line.split("|") for line in text.splitlines() if f"{data} | {library}" in line)
+            for library in ("georeduce", "scikit-learn")
+        )
+        assert ours[3:6] == theirs[3:6]  # the best parameters, and both accuracies
+    assert str(tmp_path / "figure.png") in done.stdout
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("kernels", "gauss-D3"), ("knn", "10nn-D3"), ("budgets", "sum")])
 def test_runs(words: tuple[str, str]) -> None:
     name, case = words

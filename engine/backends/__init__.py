@@ -66,4 +66,3 @@ def choose_backend(name: str | None = None) -> Backend:
         cure = 'Use backend="auto" or "numpy".'
         raise BackendError(expected(f"a machine that can run backend={name!r}", why, cure))
     return backend
-

@@ -1,20 +1,16 @@
 """Compiled kernels: from a source to a loaded library, compiling each source once.
 
 Looked for in memory, then in the cache folder, then compiled. What is loaded is never the cache's
-file but a private copy of bytes that were checked, under a name used once: a cache that is
-truncated, replaced or removed while kernels run changes nothing, a folder mounted without the right
-to execute does no harm, and the loader, which knows libraries by name, never takes an old one for
-a new one.
+file but a private copy of bytes that were checked: a cache that is truncated, replaced or removed
+while kernels run changes nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import hashlib
 import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -22,12 +18,12 @@ from typing import Any
 from ..errors import ArgumentError, BackendError, expected
 from . import _store
 from ._compiler import Compiler, compile_source, find_compiler, why_no_compiler
+from ._library import open_library
 
 _FORMAT = "1"  # changes when what is kept under a key changes its meaning
 
 _loaded: dict[str, ctypes.CDLL] = {}  # by key
 _compiled = 0
-_copies = 0
 
 
 def load(source: str, headers: tuple[Path, ...] = ()) -> ctypes.CDLL:
@@ -64,7 +60,7 @@ def load(source: str, headers: tuple[Path, ...] = ()) -> ctypes.CDLL:
         with _lock_of(key):  # threads that want the same library wait for the first of them
             library = _loaded.get(key)
             if library is None:
-                library = _open(_binary(compiler, source, key, next(iter(folders), None)), key)
+                library = _open(_binary(compiler, source, key, next(iter(folders), None)))
                 _loaded[key] = library
     return library
 
@@ -135,31 +131,12 @@ def _binary(compiler: Compiler, source: str, key: str, include_folder: Path | No
     return content
 
 
-def _open(content: bytes, key: str) -> ctypes.CDLL:
-    """Load a library from its bytes, through a file that exists only meanwhile."""
-    global _copies
-    with _lock:
-        _copies += 1
-        name = f"georeduce-{key[:16]}-{os.getpid()}-{_copies}.so"
-    problems = []
-    # The temporary folder may be full or forbid execution, then the cache folder may do.
-    for parent in (None, _store.folder):
-        try:
-            place = tempfile.mkdtemp(prefix="georeduce-", dir=parent and parent())
-            try:
-                copy = os.path.join(place, name)
-                with open(copy, "wb") as file:
-                    file.write(content)
-                return ctypes.CDLL(copy)
-            finally:
-                with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(place, name))
-                with contextlib.suppress(OSError):
-                    os.rmdir(place)
-        except OSError as error:
-            problems.append(str(error))
-    cure = "Set TMPDIR to a folder with room that permits execution."
-    raise BackendError(expected("to load a compiled kernel", "; ".join(problems), cure))
+def _open(content: bytes) -> ctypes.CDLL:
+    try:
+        return open_library(content)
+    except OSError as error:
+        cure = "Set TMPDIR to a folder with room that permits execution."
+        raise BackendError(expected("to load a compiled kernel", str(error), cure)) from None
 
 
 _lock = threading.Lock()

@@ -6,7 +6,6 @@ Knows nothing of formulas, nor of where compiled kernels are kept.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from typing import Any
 
 from ..errors import CompileError, expected, first_error
 from . import _store
+from ._library import open_library
 
 TIMEOUT_S = 300.0
 _PROBE_TIMEOUT_S = 60.0
@@ -46,10 +46,8 @@ _FLAGS = (
 _NATIVE = ("-march=native", "-mcpu=native", "")  # the first that the compiler knows
 _CANDIDATES = ("c++", "g++", "clang++")
 
-# What a compiled kernel depends on besides its compiler: an include path or a toolchain's prefix.
+# What a compiler's answers depend on besides itself: an include path, a toolchain's prefix.
 _ENVIRONMENT = (
-    "CXX",
-    "PATH",
     "CPATH",
     "CPLUS_INCLUDE_PATH",
     "LIBRARY_PATH",
@@ -144,7 +142,8 @@ class _BrokenError(Exception):
     """A compiler that does not work, and why."""
 
 
-_found: dict[tuple[str | None, ...], Compiler | str] = {}  # by environment; a str says why none
+# By CXX and PATH, the two that a program may change as it runs; a str says why there is none.
+_found: dict[tuple[str | None, str | None], Compiler | str] = {}
 
 
 def find_compiler() -> Compiler | None:
@@ -160,7 +159,7 @@ def why_no_compiler() -> str:
 
 
 def _find() -> Compiler | str:
-    environment = tuple(os.environ.get(name) for name in _ENVIRONMENT)
+    environment = os.environ.get("CXX"), os.environ.get("PATH")
     found = _found.get(environment)
     if found is None:
         with _lock:
@@ -216,7 +215,7 @@ def _probe_name(command: Sequence[str]) -> str:
             real = os.path.realpath(found)
             status = os.stat(real)
             files.append((real, status.st_mtime_ns, status.st_size))
-    environment = [os.environ.get(name) for name in _ENVIRONMENT if name not in ("CXX", "PATH")]
+    environment = [os.environ.get(name) for name in _ENVIRONMENT]
     now = [_PROBE_FORMAT, command, files, environment, _FLAGS, _NATIVE, _TRIAL, _processor()]
     key = json.dumps(now)
     return hashlib.sha256(key.encode()).hexdigest() + ".probe"
@@ -269,7 +268,7 @@ def _ask(command: Sequence[str]) -> Compiler:
             ask(*flags, "-o", "trial.so", "trial.cpp")
         try:
             # Loaded, not called: a used pool of threads would not survive a fork.
-            _ = ctypes.CDLL(str(place / "trial.so")).georeduce_trial
+            _ = open_library((place / "trial.so").read_bytes()).georeduce_trial
         except (OSError, AttributeError) as error:
             cure = "if the temporary folder forbids execution, set TMPDIR to another"
             raise _BrokenError(f"what it compiles cannot be loaded ({error}); {cure}") from None

@@ -15,13 +15,13 @@ template <class V> struct constants;
 template <> struct constants<vf> {
     // log 2 in two parts, the first short enough that n * log2_high is exact for every exponent n
     static constexpr float log2_e = 1.44269504f, log2_high = 0.693145752f, log2_low = 1.42860677e-6f;
-    static constexpr float exp_above = 89.0f, exp_below = -105.0f; // exp is inf, or 0, from there on
+    static constexpr float exp_above = 90.0f, exp_below = -105.0f; // exp and cosh are inf, or exp 0, from there on
     static constexpr float expm1_below = -20.0f, tanh_above = 10.0f;  // expm1 is -1, tanh is 1
 };
 template <> struct constants<vd> {
     static constexpr double log2_e = 1.4426950408889634;
     static constexpr double log2_high = 0.6931471803691238, log2_low = 1.9082149292705877e-10;
-    static constexpr double exp_above = 710.0, exp_below = -746.0;
+    static constexpr double exp_above = 711.0, exp_below = -746.0;
     static constexpr double expm1_below = -40.0, tanh_above = 20.0;
 };
 
@@ -90,6 +90,16 @@ template <class V> GR_INLINE V exp_v(V x) {
     return scale(V((exp_tail(r) * r + (T)1) * r + (T)1), n);
 }
 GR_FUNCTION_1(exp)
+
+// exp(x + low) * 2^shift, low no larger than the rounding error of x
+template <class V> GR_INLINE V exp_sum(V x, V low, scalar_of<V> shift) {
+    typedef constants<V> C;
+    typedef scalar_of<V> T;
+    x = greater(fill<V>(C::exp_below), lesser(fill<V>(C::exp_above), x)); // NaN stays
+    V n = round_small(x * C::log2_e);
+    V r = (x - n * C::log2_high) - (n * C::log2_low - low);
+    return scale(V((exp_tail(r) * r + (T)1) * r + (T)1), V(n + shift));
+}
 
 // For x between expm1_below and exp_above, or NaN; a zero loses its sign. The parts of
 // exp(r) - 2^-n = (1 - 2^-n + high) + (r^2 tail(r) + low), r = high + low, are added such that one rounding counts.
@@ -170,17 +180,19 @@ template <class V> GR_INLINE V log_v(V x) {
 }
 GR_FUNCTION_1(log)
 
-template <class V> GR_INLINE V log1p_v(V x) {
+// log(1 + x + extra), extra no larger than the rounding error of x; a zero loses its sign
+template <class V> GR_INLINE V log1p_sum(V x, V extra) {
     typedef scalar_of<V> T;
-    V u = x + (T)1, lost = x - (u - (T)1); // 1 + x = u + lost
+    V u = x + (T)1, lost = (x - (u - (T)1)) + extra; // 1 + x + extra = u + lost
     mantissa_split<V> s = mantissa_split_of(u);
 #if GR_AVX512
     V down = scale(lost, lesser(V(-s.k), fill<V>((T)64))); // -k < 64 but where u is 0
 #else
     V down = lost * power_of_two(V(-lesser(s.k, fill<V>((T)64)))); // nothing is lost worth having above 2^64
 #endif
-    return copysign_v(log_edges(u, log_core(s.k, V(s.f + down))), x);
+    return log_edges(u, log_core(s.k, V(s.f + down)));
 }
+template <class V> GR_INLINE V log1p_v(V x) { return copysign_v(log1p_sum(x, V{}), x); }
 GR_FUNCTION_1(log1p)
 
 template <class V> GR_INLINE V xlogx_v(V x) { return x == 0 ? V{} : x * log_v(x); }

@@ -4,53 +4,359 @@
 
 namespace gr {
 
-// The C library, lane by lane.
-#define GR_LIBRARY_1(NAME)                                                                                    \
+// ---- sin, cos, tan, sinc -----------------------------------------------------------------------------------
+
+// x - n pi/2 is exact to the last bit of the result up to trig_limit; lanes beyond go to the C library.
+template <class V> struct trig;
+template <> struct trig<vf> {
+    static constexpr float limit = 1e5f, two_over_pi = 0.636619747f;
+    static constexpr float half_pi_1 = 1.57079625f, half_pi_2 = 7.5497894e-8f, half_pi_3 = 5.3903025e-15f;
+};
+template <> struct trig<vd> {
+    static constexpr double limit = 1e6, two_over_pi = 0.6366197723675814;
+    static constexpr double half_pi_1 = 1.5707963267948966, half_pi_2 = 6.123233995736765e-17;
+    static constexpr double half_pi_3 = 1.0828566739219139e-32;
+};
+
+// x = n pi/2 + r + low with |r| <= pi/4; of n the two lowest bits count
+template <class V> struct quadrant_split {
+    V r, low;
+    bits_of<V> n;
+};
+template <class V> GR_INLINE quadrant_split<V> quadrant_split_of(V x) {
+    typedef trig<V> C;
+    V whole = x * C::two_over_pi + lanes_of<V>::magic, n = whole - lanes_of<V>::magic;
+    V first = fused(n, fill<V>(-C::half_pi_1), x); // exact
+    V second = fused(n, fill<V>(C::half_pi_2), V{}), lost = fused(n, fill<V>(C::half_pi_2), V(-second));
+    V r = first - second, back = r - first;
+    // What r lacks is its own rounding error, that of `second`, and the third part.
+    V low = ((first - (r - back)) - (second + back)) - (lost + n * C::half_pi_3);
+    return {r, low, as_bits(whole)};
+}
+
+// (sin(r) / r - 1) / r^2 and (cos(r) - 1) / r^2 as polynomials in z = r^2
+GR_INLINE vf sin_tail(vf z) { return poly(z, -1.6666655e-01f, 8.332173e-03f, -1.9516682e-04f); }
+GR_INLINE vf cos_tail(vf z) { return poly(z, -0.5f, 4.1666646e-02f, -1.3887362e-03f, 2.4437797e-05f); }
+GR_INLINE vd sin_tail(vd z) {
+    return poly(z, -0.16666666666666632, 0.00833333333332232, -0.00019841269829726324, 2.755731366194077e-06,
+                -2.5050753194835307e-08, 1.5896498950268272e-10);
+}
+GR_INLINE vd cos_tail(vd z) {
+    return poly(z, -0.5, 0.0416666666666666, -0.0013888888888874, 2.4801587289399348e-05,
+                -2.7557314327002224e-07, 2.0875719660464517e-09, -1.1359452806654637e-11);
+}
+
+// (tan(r) / r - 1) / r^2
+GR_INLINE vf tan_tail(vf z) {
+    return poly(z, 3.3333352e-01f, 1.33326e-01f, 5.40667e-02f, 2.1248795e-02f, 1.0918822e-02f, -1.1858886e-05f,
+                4.4246614e-03f);
+}
+GR_INLINE vd tan_tail(vd z) {
+    return poly(z, 0.33333333333333387, 0.1333333333332476, 0.05396825397319652, 0.021869488391852418,
+                0.008863238034829881, 0.0035920997860913397, 0.0014560528177382538, 0.0005888305656326463,
+                0.00024386524947301154, 8.328304179099189e-05, 6.769746669215051e-05, -2.6204172706865182e-05,
+                4.908809853103892e-05, -2.44868684600171e-05, 9.844147564280706e-06);
+}
+
+// sin and cos of r + low; a zero r keeps its sign
+template <class V> GR_INLINE V sin_of(quadrant_split<V> q) {
+    typedef scalar_of<V> T;
+    V z = q.r * q.r;
+    return copysign_v(V(q.r + (q.r * z * sin_tail(z) + q.low * ((T)1 - (T)0.5 * z))), q.r);
+}
+template <class V> GR_INLINE V cos_of(quadrant_split<V> q) {
+    V z = q.r * q.r;
+    return (z * cos_tail(z) - q.r * q.low) + (scalar_of<V>)1;
+}
+// a on even quadrants, b on odd ones
+template <class V> GR_INLINE V by_parity(bits_of<V> quadrant, V a, V b) {
+    return (quadrant & 1) == 0 ? a : b;
+}
+// -a on quadrants 2 and 3
+template <class V> GR_INLINE V by_half(bits_of<V> quadrant, V a) {
+    constexpr int to_sign = 8 * sizeof(scalar_of<V>) - 2;
+    return (V)(as_bits(a) ^ ((quadrant & 2) << to_sign));
+}
+
+// The C library for the lanes beyond the limit.
+#define GR_LARGE(NAME)                                                                                        \
     GR_INLINE float library_##NAME(float x) { return __builtin_##NAME##f(x); }                                \
     GR_INLINE double library_##NAME(double x) { return __builtin_##NAME(x); }                                 \
-    template <class V> GR_OUTLINE V NAME##_lanes(V x) {                                                       \
-        for (int k = 0; k < lanes_of<V>::count; k++) x[k] = library_##NAME((scalar_of<V>)x[k]);               \
-        return x;                                                                                             \
-    }
-#define GR_LIBRARY_2(NAME)                                                                                    \
-    GR_INLINE float library_##NAME(float x, float y) { return __builtin_##NAME##f(x, y); }                    \
-    GR_INLINE double library_##NAME(double x, double y) { return __builtin_##NAME(x, y); }                    \
-    template <class V> GR_OUTLINE V NAME##_lanes(V x, V y) {                                                  \
-        typedef scalar_of<V> T;                                                                               \
-        for (int k = 0; k < lanes_of<V>::count; k++) x[k] = library_##NAME((T)x[k], (T)y[k]);                 \
-        return x;                                                                                             \
-    }
-#define GR_BY_LANES(NAME)                                                                                     \
-    GR_LIBRARY_1(NAME)                                                                                        \
-    template <class V> GR_INLINE V NAME##_v(V x) { return NAME##_lanes(x); }                                  \
+    template <class V> GR_OUTLINE V NAME##_large(V x, V result) {                                             \
+        for (int k = 0; k < lanes_of<V>::count; k++)                                                          \
+            if (!(x[k] >= -trig<V>::limit && x[k] <= trig<V>::limit)) result[k] = library_##NAME(x[k]);       \
+        return result;                                                                                        \
+    }                                                                                                         \
+    template <class V> GR_INLINE V NAME##_v(V x) {                                                            \
+        V result = NAME##_small(x);                                                                           \
+        if (__builtin_expect(any_less(fill<V>(trig<V>::limit), abs_v(x)), 0)) return NAME##_large(x, result); \
+        return result;                                                                                        \
+    }                                                                                                         \
     GR_FUNCTION_1(NAME)
 
-GR_BY_LANES(sin)
-GR_BY_LANES(cos)
-GR_BY_LANES(tan)
-GR_BY_LANES(asin)
-GR_BY_LANES(acos)
-GR_BY_LANES(atan)
-GR_BY_LANES(sinh)
-GR_BY_LANES(cosh)
-GR_BY_LANES(asinh)
-GR_BY_LANES(acosh)
-GR_BY_LANES(atanh)
-GR_BY_LANES(erf)
-GR_BY_LANES(erfc)
-
-GR_LIBRARY_2(atan2)
-GR_LIBRARY_2(pow)
-template <class V> GR_INLINE V atan2_v(V y, V x) { return atan2_lanes(y, x); }
-template <class V> GR_INLINE V pow_v(V x, V y) { return pow_lanes(x, y); }
-GR_FUNCTION_2(atan2)
-GR_FUNCTION_2(pow)
+template <class V> GR_INLINE V sin_small(V x) {
+    quadrant_split<V> q = quadrant_split_of(x);
+    return by_half(q.n, by_parity(q.n, sin_of(q), cos_of(q)));
+}
+template <class V> GR_INLINE V cos_small(V x) {
+    quadrant_split<V> q = quadrant_split_of(x);
+    return by_half<V>(q.n + 1, by_parity(q.n, cos_of(q), sin_of(q)));
+}
+template <class V> GR_INLINE V tan_small(V x) {
+    typedef scalar_of<V> T;
+    quadrant_split<V> q = quadrant_split_of(x);
+    V z = q.r * q.r, small = q.r * z * tan_tail(z), t = q.r + small;
+    t = copysign_v(V(q.r + (small + q.low * (t * t + (T)1))), q.r); // tan' = 1 + tan^2
+    return by_parity(q.n, t, V((T)-1 / t));
+}
+GR_LARGE(sin)
+GR_LARGE(cos)
+GR_LARGE(tan)
+#undef GR_LARGE
 
 // sin(x) / x, 1 at 0
 template <class V> GR_INLINE V sinc_v(V x) {
     return x == 0 ? fill<V>((scalar_of<V>)1) : sin_v(x) / x;
 }
 GR_FUNCTION_1(sinc)
+
+// ---- asin, acos, atan, atan2 ---------------------------------------------------------------------------------
+
+// pi and pi/2, each with what its rounding lost
+template <class V> struct circle;
+template <> struct circle<vf> {
+    static constexpr float half = 1.57079637f, half_low = -4.37113883e-8f;
+};
+template <> struct circle<vd> {
+    static constexpr double half = 1.5707963267948966, half_low = 6.123233995736766e-17;
+};
+
+// (asin(s) / s - 1) / z as a polynomial in z = s^2 <= 1/4
+GR_INLINE vf asin_tail(vf z) {
+    return poly(z, 1.6666754e-01f, 7.495232e-02f, 4.5478452e-02f, 2.414037e-02f, 4.2231664e-02f);
+}
+GR_INLINE vd asin_tail(vd z) {
+    return poly(z, 0.16666666666666763, 0.07499999999970108, 0.04464285717527735, 0.03038194267565849,
+                0.022372215896116477, 0.01735159566265727, 0.013981016722002379, 0.01139730692294753,
+                0.010789248198068483, 0.0036724442156628673, 0.02179005311314281, -0.02111592602054174,
+                0.03270169329673542);
+}
+// asin(|x|) = s + q, or pi/2 - 2 (s + q) above 1/2 where asin(1 - 2 s^2) is used; q is the small part
+template <class V> struct asin_parts {
+    V s, q;
+    mask_of<V> large;
+};
+template <class V> GR_INLINE asin_parts<V> asin_of(V x) {
+    typedef scalar_of<V> T;
+    V a = abs_v(x);
+    mask_of<V> large = a > (T)0.5;
+    V z = where(large, ((T)1 - a) * (T)0.5, a * a);
+    V s = where(large, sqrt(z), a);
+    return {s, s * z * asin_tail(z), large};
+}
+template <class V> GR_INLINE V asin_v(V x) {
+    typedef circle<V> C;
+    asin_parts<V> p = asin_of(x);
+    V twice = p.s + p.s, head = C::half - twice, lost = (C::half - head) - twice;
+    V large = head - (p.q + p.q - (C::half_low + lost));
+    return copysign_v(where(p.large, large, p.s + p.q), x);
+}
+GR_FUNCTION_1(asin)
+
+template <class V> GR_INLINE V acos_v(V x) {
+    typedef circle<V> C;
+    asin_parts<V> s = asin_of(x);
+    V p = mulsign(V(s.s + s.q), x), twice = p + p;
+    // large: 2 p, or pi - 2 p for negative x; small: pi/2 - p
+    V base = where(s.large, where(x < 0, fill<V>(2 * C::half), V{}), fill<V>(C::half));
+    V low = where(s.large, where(x < 0, fill<V>(2 * C::half_low), V{}), fill<V>(C::half_low));
+    return base + where(s.large, twice + low, low - p);
+}
+GR_FUNCTION_1(acos)
+
+// (atan(t) / t - 1) / z as a polynomial in z = t^2 for |t| <= tan(pi/8)
+GR_INLINE vf atan_tail(vf z) {
+    return poly(z, -3.3333316e-01f, 1.9998488e-01f, -1.4243826e-01f, 1.0595833e-01f, -6.0830094e-02f);
+}
+GR_INLINE vd atan_tail(vd z) {
+    return poly(z, -0.333333333333332, 0.19999999999954032, -0.1428571428024255, 0.11111110785782108,
+                -0.09090897824753988, 0.07692061408157928, -0.06663117596994708, 0.058479876092238134,
+                -0.05039745938423651, 0.03807572061146564, -0.017919370574999195);
+}
+// For x >= 0: atan(x) = b + atan(t) with b = 0, pi/4, pi/2 and t = x, (x - 1) / (x + 1), -1 / x.
+template <class V> GR_INLINE V atan_positive(V x) {
+    typedef circle<V> C;
+    typedef scalar_of<V> T;
+    mask_of<V> mid = x > (T)0.41421356237309503, high = x > (T)2.414213562373095;
+    V one = fill<V>((T)1);
+    V below = x - one, above = x + one;
+    V t = where(high, V(-one), where(mid, below, x)) / where(high, x, where(mid, above, one));
+    // what the roundings of x - 1 and x + 1 took from t; 1 / (x + 1) = (1 - t) / 2
+    V lost = ((x - (below + one)) - t * (x - (above - one))) * ((T)0.5 - (T)0.5 * t);
+    V b = where(high, fill<V>(C::half), where(mid, fill<V>(C::half / 2), V{}));
+    V low = where(high, fill<V>(C::half_low), where(mid, C::half_low / 2 + lost, V{}));
+    V z = t * t;
+    return (b + t) + (t * z * atan_tail(z) + low);
+}
+template <class V> GR_INLINE V atan_v(V x) { return copysign_v(atan_positive(abs_v(x)), x); }
+GR_FUNCTION_1(atan)
+
+template <class V> GR_INLINE V atan2_v(V y, V x) {
+    typedef circle<V> C;
+    typedef scalar_of<V> T;
+    V ax = abs_v(x), ay = abs_v(y);
+    V t = ay == ax ? fill<V>((T)1) : ay / ax; // also for two infinities
+    V a = atan_positive(ax + ay == 0 ? V{} : t);
+    V left = 2 * C::half - (a - 2 * C::half_low);
+    V one = fill<V>((T)1);
+    return copysign_v(copysign_v(one, x) < 0 ? left : a, y);
+}
+GR_FUNCTION_2(atan2)
+
+// ---- sinh, cosh and the inverses -----------------------------------------------------------------------------
+
+template <class V> GR_INLINE V cosh_v(V x) {
+    V h = exp_sum(abs_v(x), V{}, (scalar_of<V>)-1); // exp(|x|) / 2, which overflows later than exp
+    return h + (scalar_of<V>)0.25 / h;
+}
+GR_FUNCTION_1(cosh)
+
+// (sinh(x) / x - 1) / z as a polynomial in z = x^2 <= 1
+GR_INLINE vf sinh_tail(vf z) { return poly(z, 1.6666667e-01f, 8.3333505e-03f, 1.9836066e-04f, 2.8174384e-06f); }
+GR_INLINE vd sinh_tail(vd z) {
+    return poly(z, 0.16666666666666669, 0.008333333333333139, 0.00019841269841437678, 2.755731915532987e-06,
+                2.5052123400411097e-08, 1.6057240160342772e-10, 7.75931838800543e-13);
+}
+template <class V> GR_INLINE V sinh_v(V x) {
+    typedef scalar_of<V> T;
+    V a = abs_v(x), z = x * x, h = exp_sum(a, V{}, (T)-1);
+    return copysign_v(a < (T)1 ? V(a * z * sinh_tail(z) + a) : V(h - (T)0.25 / h), x);
+}
+GR_FUNCTION_1(sinh)
+
+// From here on squares may overflow and 1 + x is x: asinh and acosh are log(2 x).
+template <class V> struct inverse_limit {
+    static constexpr scalar_of<V> value = sizeof(scalar_of<V>) == 4 ? (scalar_of<V>)1073741824.0 // 2^30, 2^60
+                                                                    : (scalar_of<V>)1152921504606846976.0;
+};
+template <class V> GR_INLINE V log_2(void) {
+    return fill<V>((scalar_of<V>)0.6931471805599453);
+}
+template <class V> GR_INLINE V asinh_v(V x) {
+    typedef scalar_of<V> T;
+    V a = abs_v(x);
+    mask_of<V> large = a > inverse_limit<V>::value;
+    V z = a * a, w = z / (sqrt(V(z + (T)1)) + (T)1); // asinh(a) = log1p(a + w), w <= a
+    w = where(large, V{}, w);
+    V s = a + w;
+    return copysign_v(log1p_sum(s, V(w - (s - a))) + where(large, log_2<V>(), V{}), x);
+}
+GR_FUNCTION_1(asinh)
+
+template <class V> GR_INLINE V acosh_v(V x) {
+    typedef scalar_of<V> T;
+    mask_of<V> large = x > inverse_limit<V>::value;
+    V t = x - (T)1, w = sqrt(V(t * t + (t + t))); // acosh(x) = log1p(t + w), w >= t
+    V s = where(large, x, t + w), lost = where(large, V{}, t - (s - w));
+    V result = log1p_sum(s, lost) + where(large, log_2<V>(), V{});
+    return x < (T)1 ? fill<V>(GR_NAN(T)) : result;
+}
+GR_FUNCTION_1(acosh)
+
+template <class V> GR_INLINE V atanh_v(V x) {
+    typedef scalar_of<V> T;
+    V a = abs_v(x), twice = a + a;
+    mask_of<V> small = a <= (T)0.5;
+    // atanh(a) = log1p(2 a / (1 - a)) / 2, and 2 a / (1 - a) = 2 a + 2 a^2 / (1 - a)
+    V head = where(small, twice, V{}), tail = where(small, twice * a, twice) / ((T)1 - a);
+    V s = head + tail;
+    return copysign_v(V(log1p_sum(s, V(tail - (s - head))) * (T)0.5), x);
+}
+GR_FUNCTION_1(atanh)
+
+// ---- erf, erfc -----------------------------------------------------------------------------------------------
+
+// erf(x) / x - 1 as a polynomial in z = x^2 <= 1
+GR_INLINE vf erf_head(vf z) {
+    return poly(z, 1.2837917e-01f, -3.7612626e-01f, 1.12836e-01f, -2.6854446e-02f, 5.1895366e-03f,
+                -8.0208457e-04f, 7.889119e-05f);
+}
+GR_INLINE vd erf_head(vd z) {
+    return poly(z, 0.1283791670955126, -0.3761263890318375, 0.11283791670954885, -0.026866170645077875,
+                0.005223977624828431, -0.0008548326981425542, 0.0001205533113295582, -1.4925595772180906e-05,
+                1.64610084778027e-06, -1.6350396222864617e-07, 1.466032872274226e-08, -1.137495573607015e-09,
+                5.960685338520971e-11);
+}
+// (x + 3) exp(x^2) erfc(x) for x >= 1 as a polynomial in t = (x - 3) / (x + 3), good until erfc underflows
+GR_INLINE vf erfc_tail(vf t) {
+    return poly(t, 1.0740069f, -8.833944e-01f, 5.902285e-01f, -3.1046927e-01f, 1.1952459e-01f, -2.6798626e-02f,
+                -1.1968253e-03f, 2.8821009e-03f, -5.4531643e-04f);
+}
+GR_INLINE vd erfc_tail(vd t) {
+    return poly(t, 1.0740069070883398, -0.8833944531698841, 0.5902283571041032, -0.3104672619004956,
+                0.11952776128714027, -0.026827234627608644, -0.0012124166207954535, 0.0030340620611607936,
+                -0.0005483098245582625, -0.00027677843256594865, 0.00010756297734606175, 3.0401142216285683e-05,
+                -1.7480069203733624e-05, -4.75576698052536e-06, 2.7995706389396923e-06, 9.95847985705829e-07,
+                -4.720199997097269e-07, -1.9483372978097375e-07, 9.375156563302187e-08);
+}
+// erfc(x) for x >= 1
+template <class V> GR_INLINE V erfc_positive(V x) {
+    typedef scalar_of<V> T;
+    x = lesser(fill<V>(sizeof(T) == 4 ? (T)11 : (T)28), x); // 0 from there on; NaN stays
+    V c = x + (T)3, t = (x - (T)3) / c;
+    V square = x * x, lost = fused(x, x, V(-square)); // x^2 = square + lost
+    V inverse = ((T)1 - t) * (T)(1.0 / 6), off = (x - (c - (T)3)) * inverse; // x + 3 = c (1 + off)
+    V e = exp_sum(V(-square), V(-lost - off), (T)0);
+    V p = erfc_tail(t), q = p / c, rest = fused(-q, c, p) * inverse; // p / c = q + rest
+    return e * q + e * rest;
+}
+template <class V> GR_INLINE V erf_v(V x) {
+    typedef scalar_of<V> T;
+    V a = abs_v(x), one = fill<V>((T)1);
+    V result = a * erf_head(V(a * a)) + a;
+    if (any_less(one, a)) result = a > one ? one - erfc_positive(a) : result;
+    return copysign_v(result, x);
+}
+GR_FUNCTION_1(erf)
+
+template <class V> GR_INLINE V erfc_v(V x) {
+    typedef scalar_of<V> T;
+    V a = abs_v(x), one = fill<V>((T)1);
+    V result = (one - x) - x * erf_head(V(x * x)); // 1 - x is exact where the difference is small
+    if (any_less(one, a)) {
+        V tail = erfc_positive(a);
+        result = a > one ? (x < 0 ? (T)2 - tail : tail) : result;
+    }
+    return result;
+}
+GR_FUNCTION_1(erfc)
+
+// ---- pow -----------------------------------------------------------------------------------------------------
+
+// From |x|^y to C's pow: the sign, and the cases that no limit of exp(y log |x|) gives.
+template <class V> GR_INLINE V pow_edges(V x, V y, V power) {
+    typedef scalar_of<V> T;
+    V one = fill<V>((T)1), half = y * (T)0.5;
+    mask_of<V> whole = floor(y) == y, odd = whole & (floor(half) != half);
+    power = where(odd, copysign_v(power, x), power);
+    power = where((x < 0) & (x > -GR_INF(T)) & ~whole, fill<V>(GR_NAN(T)), power);
+    power = where((x == -one) & (abs_v(y) == GR_INF(T)), one, power);
+    return where((y == 0) | (x == one), one, power);
+}
+// float: by way of double, where the error of the logarithm does not count
+GR_INLINE vf pow_v(vf x, vf y) {
+    vd_pair a = widen(abs_v(x)), b = widen(y);
+    a.low = exp_v(vd(b.low * log_v(a.low)));
+    a.high = exp_v(vd(b.high * log_v(a.high)));
+    return pow_edges(x, y, narrow(a));
+}
+// double: the C library, lane by lane
+template <class V> GR_OUTLINE V pow_lanes(V x, V y) {
+    for (int k = 0; k < lanes_of<V>::count; k++) x[k] = __builtin_pow(x[k], y[k]);
+    return x;
+}
+GR_INLINE vd pow_v(vd x, vd y) { return pow_lanes(x, y); }
+GR_FUNCTION_2(pow)
 
 } // namespace gr
 

@@ -109,6 +109,9 @@ class Op:
             raise ValueError(f"Expected a new operation, but got {self.name!r} a second time.")
         OPS[self.name] = self
 
+    def __repr__(self) -> str:
+        return f"Op({self.name})"
+
     def result_dim(self, dims: Dims, params: Params) -> int:
         """Return the dimension of the result, or raise with the operation's name."""
         try:

@@ -36,8 +36,8 @@ j = variable("s", 1, 2, "index")
 """Its index."""
 t = variable("s", 1, 3, "boolean")
 """The value, where values are true or false."""
-pivot = variable("s", 1, 4)
-"""The pivot against which exponentials are taken."""
+mass = variable("s", 1, 4)
+"""exp(value - pivot), for reductions that have a pivot."""
 
 REDUCTIONS: dict[str, Reduction] = {}
 
@@ -53,7 +53,7 @@ class State:
     init : float
         Its value in the identity of ``merge``.
     single : Expr
-        Its value for one value, in terms of `v`, `w`, `j` (and `pivot`).
+        Its value for one value, in terms of `v`, `w`, `j`, `t` and, relative to a pivot, `mass`.
     per : str
         "value" if there is one for each component of the formula, "weight" for each of the weight.
     """
@@ -98,7 +98,7 @@ class Reduction:
         a with one value folded in; made of ``single`` and ``merge`` where it is not given.
     pivoted : bool
         State 0 is a maximum, and every other component is a sum of terms relative to it: its
-        ``single`` is in terms of `pivot`. Backends fold the maximum of many values first and
+        ``single`` is in terms of `mass`. Backends fold the maximum of many values first and
         rescale once.
     keep : tuple of str
         For the K smallest, which keep a list: results out of "values" and "indices".
@@ -162,7 +162,7 @@ class Reduction:
         return result
 
 
-def _safe(m: Expr) -> Expr:
+def finite_pivot(m: Expr) -> Expr:
     """Pivot for exponentials: 0 instead of an infinity, or inf - inf would give NaN."""
     return o.where(o.lt(o.abs_(m), constant(INF)), m, constant(0))
 
@@ -249,13 +249,13 @@ _make_extremum("max", -1)
 
 _top = State("real", -INF, v)
 _m = o.where(o.gt(b0, a0), b0, a0)
-_mass = State("real", 0, o.exp(v - pivot), "value")
-_weighed = State("real", 0, o.exp(v - pivot) * w, "weight")
+_mass = State("real", 0, mass)
+_weighed = State("real", 0, mass * w, "weight")
 
 
 def _relative(n: int) -> Expr:
     """Sum n of a and b together, both brought to the common pivot."""
-    scale_a, scale_b = o.exp(a0 - _safe(_m)), o.exp(b0 - _safe(_m))
+    scale_a, scale_b = o.exp(a0 - finite_pivot(_m)), o.exp(b0 - finite_pivot(_m))
     return state_a(n) * scale_a + state_b(n) * scale_b
 
 
@@ -277,7 +277,7 @@ Reduction(
     "Logarithm of the sum of exponentials, without overflow.",
     (_top, _mass),
     merge=(_m, _relative(1)),
-    finish=(_safe(a0) + o.log(state_a(1)),),
+    finish=(finite_pivot(a0) + o.log(state_a(1)),),
     numpy=_pivoted(False, True),
     pivoted=True,
 )
@@ -286,7 +286,7 @@ Reduction(
     "Logarithm of the weighted sum of exponentials, without overflow.",
     (_top, _weighed),
     merge=(_m, _relative(1)),
-    finish=(_safe(a0) + o.log(state_a(1)),),
+    finish=(finite_pivot(a0) + o.log(state_a(1)),),
     numpy=_pivoted(True, False),
     pivoted=True,
     weighted=True,

@@ -11,14 +11,13 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
 from georeduce.engine import __main__ as command
-from georeduce.engine import config as configuration
 from georeduce.engine import errors
 from georeduce.engine.config import (
     Options,
@@ -30,11 +29,13 @@ from georeduce.engine.config import (
 )
 from georeduce.engine.errors import ArgumentError, CacheWarning, CompileError
 
+# By name: `georeduce.engine.config`, as an attribute, is the function.
+configuration = sys.modules["georeduce.engine.config"]
+
 
 @pytest.fixture(autouse=True)
-def same_options_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def same_options_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configuration, "_base", get_options())
-    return None
 
 
 def test_defaults() -> None:
@@ -142,7 +143,7 @@ def test_mistakes_are_told_at_the_call(change: Any, changes: dict[str, Any], sen
 
 
 def test_backends_are_named_by_their_files() -> None:
-    folder = Path(configuration.__file__).parent / "backends"
+    folder = Path(errors.__file__).parent / "backends"
     with options(backend="numpy"):
         assert get_options().backend == "numpy"
     for file in folder.glob("[!_]*.py"):
@@ -242,10 +243,15 @@ def test_did_you_mean() -> None:
             "/usr/bin/ld: k.o: undefined reference to `f'",
             "/usr/bin/ld: k.o: undefined reference to `f'",
         ),
+        (
+            "ld: final link failed: No space left on device\ncollect2: error: ld returned 1 exit",
+            "ld: final link failed: No space left on device",
+        ),
+        ("collect2: error: ld returned 1 exit", "collect2: error: ld returned 1 exit"),
         ("\nKilled\nmore\n", "Killed"),
         ("", ""),
     ],
-    ids=["first-of-two", "fatal", "linker", "other", "silent"],
+    ids=["first-of-two", "fatal", "linker", "full", "linker-alone", "other", "silent"],
 )
 def test_first_error(stderr: str, line: str) -> None:
     assert errors.first_error(stderr) == line

@@ -9,7 +9,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from georeduce.engine.backends import _threads
+from georeduce.engine.backends._compiler import find_compiler
 from georeduce.engine.backends._threads import available_cpus, thread_count
 from georeduce.engine.config import options
 from georeduce.engine.errors import ArgumentError
@@ -84,6 +86,13 @@ def test_omp_num_threads_acts(value: str) -> None:
     """
     first = value.split(",")[0]
     assert run(script, OMP_NUM_THREADS=value) == f"{first}|{first}|OMP_NUM_THREADS={value}"
+
+
+@pytest.mark.compiler
+def test_the_runtime_of_the_kernels_is_found() -> None:
+    compiler = find_compiler()
+    assert compiler is not None
+    assert (_threads._max_threads is not None) or not compiler.openmp
 
 
 @needs_runtime

@@ -1,0 +1,128 @@
+"""What all estimators share: parameters checked from a declaration, and the types of numbers.
+
+Knows scikit-learn's public interface and the engine's; knows no estimator.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from georeduce.engine import ArgumentError
+from georeduce.engine.backends import backend_names
+from georeduce.engine.errors import did_you_mean, expected
+
+Array = npt.NDArray[Any]
+
+FLOATS = [np.float64, np.float32]
+"""For ``validate_data(dtype=FLOATS)``: both are kept as they are, all else becomes the first."""
+
+
+class ParameterError(ArgumentError, TypeError):
+    """A parameter of an estimator outside of what it accepts.
+
+    Both a ValueError and a TypeError, as scikit-learn's own error for parameters is.
+    """
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a parameter may be.
+
+    Attributes
+    ----------
+    what : str
+        The rule as the end of the sentence "Expected n_neighbors to be ...".
+    accepts : callable
+        Whether a value follows it.
+    cure : callable
+        From a value that does not, a sentence that helps, or "".
+    """
+
+    what: str
+    accepts: Callable[[Any], bool]
+    cure: Callable[[Any], str] = lambda value: ""
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise the sentence if `value` does not follow the rule."""
+        if not self.accepts(value):
+            raise ParameterError(
+                expected(f"{name} to be {self.what}", repr(value), self.cure(value))
+            )
+
+    def __or__(self, other: Rule) -> Rule:
+        """Return the rule that one of the two is followed."""
+        return Rule(
+            f"{self.what} or {other.what}",
+            lambda value: self.accepts(value) or other.accepts(value),
+            lambda value: self.cure(value) or other.cure(value),
+        )
+
+
+def is_integer(value: Any) -> bool:
+    """Return whether a value is an integer of any library; a bool is not."""
+    if isinstance(value, bool | np.bool_):
+        return False
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
+
+
+def is_real(value: Any) -> bool:
+    """Return whether a value is a real number of any library; a bool is not."""
+    if isinstance(value, bool | np.bool_):
+        return False
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
+def one_of(*names: str, cure: str = "") -> Rule:
+    """Return the rule that a parameter is one of these strings."""
+    what = " or ".join([", ".join(map(repr, names[:-1])), repr(names[-1])] if names[1:] else names)
+
+    def help_with(value: Any) -> str:
+        guess = did_you_mean(value, names) if isinstance(value, str) else ""
+        return guess or cure
+
+    return Rule(what, lambda value: isinstance(value, str) and value in names, help_with)
+
+
+NONE = Rule("None", lambda value: value is None)
+CALLABLE = Rule("a function", callable)
+DICT = Rule("a dict of keywords", lambda value: isinstance(value, dict))
+POSITIVE_INTEGER = Rule("a positive integer", lambda value: is_integer(value) and value >= 1)
+POSITIVE_REAL = Rule("a positive number", lambda value: is_real(value) and value > 0)
+N_JOBS = Rule(
+    "a positive integer, a negative one (-1: all processors)",
+    lambda value: is_integer(value) and value != 0,
+)
+BACKEND = one_of("auto", *backend_names())
+
+
+def check_parameters(estimator: Any, rules: Mapping[str, Rule]) -> None:
+    """Raise the sentence of the first parameter of an estimator that breaks its rule.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose attributes are read.
+    rules : dict of str to Rule
+        One for each parameter, by name.
+    """
+    for name, rule in rules.items():
+        rule.check(name, getattr(estimator, name))
+
+
+def running(estimator: Any) -> dict[str, Any]:
+    """Return the keywords of a reduction that honour an estimator's ``backend`` and ``n_jobs``.
+
+    ``backend="auto"`` and ``n_jobs=None`` leave both to the engine's options.
+    """
+    backend = None if estimator.backend == "auto" else estimator.backend
+    return {"backend": backend, "n_threads": estimator.n_jobs}

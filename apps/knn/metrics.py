@@ -1,0 +1,191 @@
+"""THE table of metrics: one `Metric` each, from which the search, its errors and the tests follow.
+
+A neighbour search only compares distances, so that it runs on a *surrogate*: any increasing
+function of the distance that costs less, such as the squared distance. The k values found are
+turned into distances at the end.
+
+All of them are made of differences ``x - y``. The expanded form ``|x|^2 + |y|^2 - 2 x.y``, which
+loses all digits of the distance between points that are close to each other and far from the
+origin, is used nowhere; a cosine distance is half of a squared distance of points on the sphere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from georeduce.engine import LazyTensor, ShapeError, Vi, Vj
+from georeduce.engine.errors import did_you_mean, expected
+
+from ..common import Array, ParameterError
+
+Formula = Callable[..., LazyTensor]
+
+
+def _as_they_are(points: Array) -> tuple[Array, ...]:
+    return (points,)
+
+
+def _unchanged(values: Array) -> Array:
+    return values
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to measure the distance of two points.
+
+    It should be the case that ``finish(surrogate(*prepare(x), *prepare(y)))`` is ``formula(x, y)``
+    up to rounding, that `finish` is increasing, and that no step loses more digits than the
+    differences ``x - y`` of the prepared points do.
+
+    Attributes
+    ----------
+    name : str
+        Value of the parameter ``metric``.
+    formula : callable
+        The distance as a user knows it: a function of two LazyTensors, rows and columns.
+    surrogate : callable, optional
+        What the search compares, of the LazyTensors of the prepared arrays: first all of the rows,
+        then all of the columns. By default the formula.
+    finish : callable
+        From the surrogate's values to distances, in NumPy.
+    prepare : callable
+        From points (n, D) to a tuple of arrays of n rows each; raises if there is no distance.
+    aliases : tuple of str
+        Other names.
+    """
+
+    name: str
+    formula: Formula
+    surrogate: Formula | None = None
+    finish: Callable[[Array], Array] = _unchanged
+    prepare: Callable[[Array], tuple[Array, ...]] = _as_they_are
+    aliases: tuple[str, ...] = ()
+
+    def between(self, queries: Array, database: Array, keywords: Mapping[str, Any]) -> LazyTensor:
+        """Return the surrogate of all queries (M, D), as rows, and the database (N, D)."""
+        x, y = self.prepare(queries), self.prepare(database)
+        formula = self.surrogate or self.formula
+        return formula(*map(Vi, x), *map(Vj, y), **keywords)
+
+
+# --- Formulas ---------------------------------------------------------------------------------
+
+
+def _sqdist(x: LazyTensor, y: LazyTensor) -> LazyTensor:
+    return x.sqdist(y)
+
+
+def _on_sphere(points: Array) -> tuple[Array, ...]:
+    """Return points of norm 1, and 1 for the points at the origin, which stay there, else 0.
+
+    The squared distance of two points, plus these, is twice scikit-learn's cosine distance: 1 of
+    the origin to every point, and to itself.
+    """
+    largest = np.abs(points).max(axis=1, keepdims=True)
+    at_origin = largest == 0
+    unit = points / np.where(at_origin, 1, largest)  # first, or squares may overflow
+    unit /= np.where(at_origin, 1, np.linalg.norm(unit, axis=1, keepdims=True))
+    return unit, at_origin.astype(points.dtype)
+
+
+def _in_ball(points: Array) -> tuple[Array, ...]:
+    """Return the points and ``1 - |x|^2``, computed in float64 because it is small at the rim."""
+    gap = 1 - np.einsum("nd,nd->n", points, points, dtype=np.float64)
+    outside = np.flatnonzero(~(gap > 0))
+    if outside.size:
+        row = outside[0]
+        got = f"a norm of {float(np.sqrt(1 - gap[row])):.6g} in row {row}"
+        cure = "Scale the points, or use another metric."
+        raise ParameterError(expected("points inside of the unit ball for 'poincare'", got, cure))
+    return points, gap[:, None].astype(points.dtype)
+
+
+METRICS: dict[str, Metric] = {}
+
+for _metric in (
+    Metric("euclidean", lambda x, y: x.sqdist(y).sqrt(), _sqdist, np.sqrt, aliases=("l2",)),
+    Metric("sqeuclidean", _sqdist),
+    Metric("manhattan", lambda x, y: (x - y).abs().sum(-1), aliases=("l1", "cityblock")),
+    Metric("cosine", lambda x, y: 1 - (x.normalize() | y.normalize()),
+           lambda x, x0, y, y0: x.sqdist(y) + x0 + y0, lambda v: v / 2, _on_sphere),
+    Metric("poincare", lambda x, y: (1 + 2 * x.sqdist(y) / ((1 - x.sqnorm2()) * (1 - y.sqnorm2()))
+                                     ).acosh(),
+           lambda x, gx, y, gy: x.sqdist(y) / (gx * gy),
+           lambda v: 2 * np.arcsinh(np.sqrt(v)), _in_ball),
+):  # fmt: skip
+    for _name in (_metric.name, *_metric.aliases):
+        METRICS[_name] = _metric
+
+
+# --- What the user wrote ----------------------------------------------------------------------
+
+
+def resolve(
+    metric: Any, p: float | None, keywords: Mapping[str, Any] | None
+) -> tuple[Any, dict[str, Any]]:
+    """Return scikit-learn's ``effective_metric_`` and ``effective_metric_params_``.
+
+    Parameters
+    ----------
+    metric : str or callable
+        As the user wrote it.
+    p : float or None
+        Exponent for "minkowski", where `keywords` has none.
+    keywords : dict or None
+        Keywords of a function; "p" of "minkowski".
+    """
+    params = dict(keywords or {})
+    if callable(metric):
+        return metric, params
+    known = ["minkowski", *METRICS]
+    if not isinstance(metric, str) or metric not in known:
+        what = f"metric to be one of {sorted(known)} or a function of two LazyTensors"
+        guess = did_you_mean(metric, known) if isinstance(metric, str) else ""
+        raise ParameterError(expected(what, repr(metric), guess))
+    if metric == "minkowski":
+        p = params.pop("p", p)
+        if p not in (1, 2):
+            cure = "Pass a function of two LazyTensors as metric for other exponents."
+            raise ParameterError(expected("p to be 1 or 2 for metric='minkowski'", repr(p), cure))
+        metric = "manhattan" if p == 1 else "euclidean"
+    if params:
+        cure = "Pass a function of two LazyTensors, which takes keywords."
+        what = f"no metric_params for metric={metric!r}"
+        raise ParameterError(expected(what, repr(sorted(params)), cure))
+    return metric, params
+
+
+def surrogate(
+    metric: Any, keywords: Mapping[str, Any], queries: Array, database: Array
+) -> LazyTensor:
+    """Return what the search compares, for an effective metric: a formula of shape (M, N)."""
+    if isinstance(metric, str):
+        return METRICS[metric].between(queries, database, keywords)
+    name = getattr(metric, "__name__", repr(metric))
+    try:
+        found = Metric(name, metric).between(queries, database, keywords)
+    except TypeError as error:
+        error.add_note(
+            f"The metric {name} was called with two LazyTensors, points as rows and as columns"
+            f"{', and the keywords of metric_params' if keywords else ''}: see georeduce.engine."
+        )
+        raise
+    what = f"metric {name} to return a LazyTensor of dimension 1, one distance for each pair"
+    cure = "Reduce the features, for example with .sum(-1)."
+    if not isinstance(found, LazyTensor):
+        raise ParameterError(expected(what, f"{type(found).__name__}", cure))
+    if found.dim != 1:
+        raise ShapeError(expected(what, f"dimension {found.dim}", cure))
+    if found.batch or (found.M, found.N) != (len(queries), len(database)):
+        cure = "Use both arguments, and no other points."
+        raise ShapeError(expected(what, f"shape {found.full_shape}", cure))
+    return found
+
+
+def finished(metric: Any, values: Array) -> Array:
+    """Return distances from values of the surrogate."""
+    return METRICS[metric].finish(values) if isinstance(metric, str) else values

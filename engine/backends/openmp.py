@@ -1,0 +1,207 @@
+"""Compiled C++ kernels on the processor's vector units and cores, loaded through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..codegen.cpu import PREAMBLE, CpuKernel, cpu_kernel
+from ._base import Array, Backend, Data, Task, empty_results
+from ._cache import load
+from ._compiler import find_compiler, why_no_compiler
+from ._threads import mark_used, thread_count
+
+HEADERS = tuple(
+    Path(__file__).parent.parent / "codegen" / name
+    for name in ("kernel.h", "simd.h", "simd_math.h", "simd_special.h")
+)
+ALIGNMENT = 64
+SERIAL_WORK = 2e5
+"""Pairs times instructions below which starting threads costs more than it gains."""
+MAX_CHUNKS = 64
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A compiled kernel: its function, its layout, and what one pair costs."""
+
+    run: Any
+    lanes: int
+    row_block: int
+    column_block: int
+    n_parameters: int
+    n_rows: int
+    n_columns: int
+    scalar_bytes: int
+    row_bytes: int
+    slots: tuple[tuple[int, str, int], ...]
+    pair_cost: int
+
+    def state_bytes(self, K: int) -> int:
+        """Return the bytes of the state of a row."""
+        if self.row_bytes:
+            return self.row_bytes
+        return (16 + K * (self.scalar_bytes + 8) + 63) // 64 * 64
+
+
+class OpenMPBackend(Backend):
+    """Compiles a task with the C++ compiler found, once, and launches it."""
+
+    name = "openmp"
+
+    def __init__(self) -> None:
+        self._loaded: dict[Task, Loaded] = {}
+
+    def missing(self) -> str:
+        """Return why there is no compiler, "" if there is one."""
+        return "" if self._loaded or find_compiler() is not None else why_no_compiler()
+
+    def source(self, task: Task) -> str:
+        """Return the C++ of a task; it includes ``kernel.h`` and ``simd.h``."""
+        return PREAMBLE + self._kernel(task).source
+
+    def prepare(self, tasks: Sequence[Task]) -> None:
+        """Compile many tasks as one translation unit, which is faster than one by one."""
+        new = {task: self._kernel(task) for task in tasks if task not in self._loaded}
+        if not new:
+            return
+        sources = dict.fromkeys(kernel.source for kernel in new.values())
+        library = load(PREAMBLE + "\n".join(sources), HEADERS)
+        for task, kernel in new.items():
+            self._loaded[task] = _open(library, kernel)
+
+    def run(self, task: Task, data: Data) -> tuple[Array, ...]:
+        """Return the results, see `Backend.run`."""
+        loaded = self._loaded.get(task)
+        if loaded is None:
+            self.prepare([task])
+            loaded = self._loaded[task]
+        results = empty_results(task, data)
+        if data.M and 0 not in data.batch:
+            _launch(loaded, data, results)
+            if task.entry.repair and data.N:
+                _repair(task, data, results)
+        return results
+
+    @staticmethod
+    def _kernel(task: Task) -> CpuKernel:
+        return cpu_kernel(task.formula, task.weight, task.reduction, task.dtype)
+
+
+def _open(library: ctypes.CDLL, kernel: CpuKernel) -> Loaded:
+    from ..codegen.schedule import cost
+
+    layout = (ctypes.c_int64 * 9)()
+    getattr(library, f"layout_{kernel.name}")(layout)
+    run = getattr(library, f"run_{kernel.name}")
+    run.argtypes, run.restype = [ctypes.c_char_p], None
+    return Loaded(run, *layout[:8], kernel.program.slots, 2 + cost(kernel.program.pair))
+
+
+def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
+    """Lay out the call as ``gr::Call`` has it, with the buffers that it works in, and run it."""
+    M, N, K = data.M, data.N, data.K
+    batches = math.prod(data.batch)
+    slots, column_batches, parameter_batches = _slots(k, data)
+    row_blocks = -(-M // k.row_block)
+    chunks = _chunks(batches * row_blocks, -(-N // k.column_block))
+    threads = 1
+    if batches * M * N * k.pair_cost > SERIAL_WORK:
+        threads = max(1, min(thread_count(None), batches * row_blocks * chunks))
+        mark_used(threads)
+    state = k.state_bytes(K)
+    rows = (k.scalar_bytes * k.n_rows * k.row_block + 63) // 64 * 64
+    scratch = (rows + state * k.row_block + 4095) // 4096 * 4096
+    sizes = (
+        k.scalar_bytes * k.n_parameters * parameter_batches,
+        k.scalar_bytes * k.n_columns * k.lanes * -(-N // k.lanes) * column_batches,
+        scratch * threads,
+        state * chunks * batches * M if chunks > 1 else 0,
+    )
+    rounded = [(s + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT for s in sizes]
+    buffer = np.empty(sum(rounded) + ALIGNMENT, np.uint8)
+    start = buffer.__array_interface__["data"][0]
+    start += -start % ALIGNMENT
+    words = [M, N, batches, threads, K, chunks, column_batches, parameter_batches]
+    for size in rounded:
+        words.append(start)
+        start += size
+    words.append(scratch)
+    words += [r.__array_interface__["data"][0] for r in results]
+    words += slots[0]
+    # ctypes releases the GIL; `buffer`, `results` and `slots` stay alive in this frame
+    k.run(struct.pack(f"{len(words)}q", *words))
+
+
+def _slots(k: Loaded, data: Data) -> tuple[tuple[list[int], list[Any]], int, int]:
+    """Return the words of the arguments with what keeps them alive, and the batches of hoisted ones."""
+    words: list[int] = []
+    alive: list[Any] = []
+    varying = {"p": False, "i": False, "j": False}
+    zero = None
+    for slot, axis, _ in k.slots:
+        a = data.arrays[slot]
+        size = a.itemsize
+        if a.strides[-1] % size or a.strides[-2] % size or not a.flags.aligned:
+            a = np.ascontiguousarray(a)
+        if data.batch and math.prod(a.shape[:-2]) > 1:
+            varying[axis] = True
+            offsets = _offsets(a, data.batch)
+        else:
+            if zero is None:
+                zero = np.zeros(math.prod(data.batch), np.int64)
+            offsets = zero
+        alive += [a, offsets]
+        address = a.__array_interface__["data"][0]
+        words += [address, a.strides[-2] // size, a.strides[-1] // size]
+        words.append(offsets.__array_interface__["data"][0])
+    batches = math.prod(data.batch)
+    columns = batches if varying["j"] or varying["p"] else 1
+    return (words, alive), columns, batches if varying["p"] else 1
+
+
+def _offsets(a: Array, batch: tuple[int, ...]) -> Array:
+    """Return where each batch of an array starts, in elements."""
+    offsets = np.zeros((), np.int64)
+    lead = a.shape[:-2]
+    for axis, length in enumerate(batch):
+        step = 0 if lead[axis] == 1 else a.strides[axis] // a.itemsize
+        offsets = offsets[..., None] + np.arange(length, dtype=np.int64) * step
+    return np.ascontiguousarray(offsets).reshape(-1)
+
+
+def _chunks(tasks: int, column_blocks: int) -> int:
+    """Return into how many chunks the columns are split: by sizes only, never by threads."""
+    if tasks >= MAX_CHUNKS or column_blocks < 8:
+        return 1
+    return max(1, min(MAX_CHUNKS // tasks, column_blocks // 4))
+
+
+def _repair(task: Task, data: Data, results: tuple[Array, ...]) -> None:
+    """Do rows without an index again, by the specification: all of their values are infinite or NaN."""
+    from .numpy import BACKEND
+
+    indices = results[-1]
+    if (indices >= 0).all():
+        return
+    for b in np.ndindex(data.batch):
+        rows = np.flatnonzero((indices[b] < 0).any(-1))
+        if not rows.size:
+            continue
+        arrays = []
+        for a in data.arrays:
+            a = a[tuple(n if length > 1 else 0 for n, length in zip(b, a.shape, strict=False))]
+            arrays.append(a[rows] if a.shape[0] == data.M and data.M > 1 else a)
+        part = replace(data, arrays=arrays, batch=(), M=rows.size)
+        for result, new in zip(results, BACKEND.run(task, part), strict=True):
+            result[b][rows] = new
+
+
+BACKEND = OpenMPBackend()

@@ -1,0 +1,245 @@
+"""From formulas to the intermediate representation: hoisting, and one component at a time.
+
+Every node that depends on rows only, on columns only or on neither is *hoisted*: computed once for
+each row, column or call, and loaded where pairs need it. What is left is lowered from its roots:
+`value(e, k)` emits what component k of a node needs and returns its name. Values of dimension 1 do
+not depend on a loop over components and go to the outermost block, each once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+
+from ..formula.expr import AXES, Expr, postorder, substitute, variables
+from ..formula.reductions import REDUCTIONS, Reduction, j, state_a, state_b, v
+from . import ir
+from .ir import Component, Program, Statement, bounds
+
+
+@lru_cache(maxsize=1024)
+def lower(formula: Expr, weight: Expr | None) -> Program:
+    """Return the verified program of a formula, and of the weight of its reduction."""
+    roots = [formula] if weight is None else [formula, weight]
+    hoisted = hoist(roots)
+    sizes, places = {}, {}
+    for axis in "pij":
+        size = 0
+        for e in hoisted[axis]:
+            places[e] = (axis, size)
+            size += e.dim
+        sizes[axis] = size
+    parameters = {e: place for e, place in places.items() if place[0] == "p"}
+    blocks = {
+        axis: _store_all(hoisted[axis], places, {} if axis == "p" else parameters) for axis in "pij"
+    }
+    pair = Lowering(places)
+    pair.yield_all("value", formula)
+    if weight is not None:
+        pair.yield_all("weight", weight)
+    slots = tuple((e.params[1], e.params[0], e.dim) for e in variables(*roots))
+    program = Program(
+        blocks["p"],
+        blocks["i"],
+        blocks["j"],
+        pair.statements(),
+        sizes["p"],
+        sizes["i"],
+        sizes["j"],
+        slots,
+        formula.dim,
+        0 if weight is None else weight.dim,
+    )
+    ir.verify(program)
+    return program
+
+
+def hoist(roots: Sequence[Expr]) -> dict[str, list[Expr]]:
+    """Return the maximal nodes that are computed once for each call ("p"), row and column."""
+    found: dict[str, list[Expr]] = {"p": [], "i": [], "j": []}
+    axes = {AXES[a]: a for a in "pij"}
+    seen: set[Expr] = set()
+    stack = list(reversed(roots))
+    while stack:
+        e = stack.pop()
+        if e in seen or e.is_constant:
+            continue
+        seen.add(e)
+        axis = axes.get(e.axes)
+        if axis is None or not _worth_storing(e):
+            stack.extend(reversed(e.args))
+            continue
+        found[axis].append(e)
+        if axis != "p":
+            # parameters inside are computed once too; everything else inside is not needed
+            inside = [a for a in postorder(e) if a.axes == 0 and not a.is_constant]
+            stack.extend(a for a in inside if _is_maximal(a, e) and _worth_storing(a))
+    return found
+
+
+def _is_maximal(part: Expr, whole: Expr) -> bool:
+    users = [e for e in postorder(whole) if part in e.args]
+    return any(e.axes != 0 or not _worth_storing(e) for e in users)
+
+
+def _worth_storing(e: Expr) -> bool:
+    """Whether a node is real, and not longer than what it is made of.
+
+    Buffers hold real numbers: an index of 2^24 and more would not survive in float32.
+    """
+    return e.kind == "real" and (not e.args or e.dim <= sum(a.dim for a in e.args))
+
+
+def _store_all(
+    nodes: Sequence[Expr], places: dict[Expr, tuple[str, int]], known: dict[Expr, tuple[str, int]]
+) -> tuple[Statement, ...]:
+    block = Lowering(known)
+    for e in nodes:
+        block.store_all(e, places[e][1])
+    return block.statements()
+
+
+class Lowering:
+    """A block under construction; blocks of open loops are stacked."""
+
+    def __init__(self, hoisted: dict[Expr, tuple[str, int]], letter: str = "t") -> None:
+        self.hoisted = hoisted
+        self.letter = letter
+        self._blocks: list[list[Statement]] = [[]]
+        self._names: list[dict[tuple[Expr, str], str]] = [{}]
+        self._count = 0
+
+    def statements(self) -> tuple[Statement, ...]:
+        """Return the finished block."""
+        return tuple(self._blocks[0])
+
+    def emit(self, s: Statement) -> str:
+        """Append a statement to the innermost block and return the name it binds."""
+        self._blocks[-1].append(s)
+        return ir.defined(s) or ""
+
+    def fresh(self, letter: str = "") -> str:
+        """Return a name that was not used yet."""
+        self._count += 1
+        return f"{letter or self.letter}{self._count - 1}"
+
+    @contextmanager
+    def loop(self, extent: int) -> Iterator[Component]:
+        """Emit a loop around what is emitted inside; a single turn needs none."""
+        if extent == 1:
+            yield 0
+            return
+        var = self.fresh("d")
+        self._blocks.append([])
+        self._names.append({})
+        yield ir.Index(var, 0, extent - 1)
+        self._names.pop()
+        body = tuple(self._blocks.pop())
+        self.emit(ir.Loop(var, extent, body))
+
+    @contextmanager
+    def outermost(self) -> Iterator[None]:
+        """Emit to the outermost block, before the loops that are open."""
+        blocks, names = self._blocks, self._names
+        self._blocks, self._names = blocks[:1], names[:1]
+        yield
+        self._blocks, self._names = blocks, names
+
+    def yield_all(self, role: str, e: Expr) -> None:
+        """Emit all components of a root."""
+        with self.loop(e.dim) as k:
+            self.emit(ir.Yield(role, k, self.value(e, k)))
+
+    def store_all(self, e: Expr, offset: int) -> None:
+        """Emit all components of a hoisted node."""
+        with self.loop(e.dim) as k:
+            self.emit(ir.Store(k + offset, self.value(e, k)))
+
+    def value(self, e: Expr, k: Component) -> str:
+        """Return the name of component k of a node, emitting it where it is not known yet."""
+        if e.dim == 1:
+            with self.outermost():
+                return self._known_or_new(e, 0)
+        return self._known_or_new(e, k)
+
+    def _known_or_new(self, e: Expr, k: Component) -> str:
+        key = (e, ir.index_text(k))
+        for names in reversed(self._names):
+            if key in names:
+                return names[key]
+        name = self._new(e, k)
+        self._names[-1][key] = name
+        return name
+
+    def _new(self, e: Expr, k: Component) -> str:
+        if e in self.hoisted:
+            space, offset = self.hoisted[e]
+            return self.emit(ir.Load(self.fresh(), e.kind, space, 0, k + offset))
+        if e.is_variable:
+            return self.emit(ir.Load(self.fresh(), e.kind, "argument", e.params[1], k))
+        if e.is_constant:
+            return self.emit(ir.Constant(self.fresh(), e.kind, e.params[0]))
+        op = e.op
+        assert op is not None
+        if op.index is not None:
+            return self.value(e.args[0], op.index(k, e.params, e.args[0].dim))
+        if op.parts:
+            return self._part(e, k)
+        if op.fold:
+            return self._fold(e, k)
+        args = [self.value(a, k) for a in e.args]
+        if "{k}" in op.code:
+            args.append(self.emit(ir.Number(self.fresh(), "index", k)))
+        return self.emit(ir.Let(self.fresh(), e.kind, op, tuple(args)))
+
+    def _part(self, e: Expr, k: Component) -> str:
+        """Component of a concatenation: of the one or the other, or of either."""
+        left, right = e.args
+        n = left.dim
+        lo, hi = bounds(k)
+        if hi < n:
+            return self.value(left, k)
+        if lo >= n:
+            return self.value(right, k + (-n))
+        assert isinstance(k, ir.Index)
+        # both are evaluated, each at an index that it has
+        yes = self.value(left, k.at_most(n - 1))
+        no = self.value(right, k.at_least(n) + (-n))
+        return self.emit(ir.Choose(self.fresh(), e.kind, f"{k.text} < {n}", yes, no))
+
+    def _fold(self, e: Expr, k: Component) -> str:
+        """Fold of components by a reduction, as a loop that updates its state."""
+        op, (arg,) = e.op, e.args
+        assert op is not None and op.span is not None and op.count is not None
+        entry = REDUCTIONS[op.fold]
+        updates = exact_updates(entry) if entry.repair else entry.update
+        names = [self.emit(ir.Declare(self.fresh("a"), s.kind, s.init)) for s in entry.state]
+        state = {state_a(n, s.kind): names[n] for n, s in enumerate(entry.state)}
+        with self.loop(op.count(arg.dim, e.params)) as term:
+            bound = {v: self.value(arg, op.span(k, term, e.params)), **state}
+            if any(j in postorder(u) for u in updates):
+                bound[j] = self.emit(ir.Number(self.fresh(), "index", term))
+            for name, new in zip(names, self.scalars(updates, bound), strict=True):
+                self.emit(ir.Assign(name, new))
+        return self.scalars(entry.finish, state)[0]
+
+    def scalars(self, roots: Sequence[Expr], bound: dict[Expr, str]) -> list[str]:
+        """Emit formulas of scalars whose variables are bound to names, and return their names."""
+        names = dict(bound)
+        for e in postorder(*roots):
+            if e in names:
+                continue
+            if e.is_constant:
+                names[e] = self.emit(ir.Constant(self.fresh(), e.kind, e.params[0]))
+            else:
+                assert e.op is not None, f"{e} is not bound"
+                args = tuple(names[a] for a in e.args)
+                names[e] = self.emit(ir.Let(self.fresh(), e.kind, e.op, args))
+        return [names[e] for e in roots]
+
+
+def exact_updates(entry: Reduction) -> tuple[Expr, ...]:
+    """Return the update that merges single states, for reductions whose own needs a repair."""
+    singles = {state_b(n, s.kind): s.single for n, s in enumerate(entry.state)}
+    return tuple(substitute(m, singles) for m in entry.merge)
