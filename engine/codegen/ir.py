@@ -252,7 +252,7 @@ def _verify_block(
                 assert 0 <= bounds(s.offset)[0] and bounds(s.offset)[1] < sizes[s.space], s
         elif isinstance(s, Let):
             kinds = [known[a] for a in s.args]
-            for kind, wanted in zip(kinds, s.op.args, strict=True):
+            for kind, wanted in zip(kinds, s.op.args, strict=False):  # {k} comes last
                 assert wanted in (kind, "any", "same"), f"{s} has arguments of kinds {kinds}"
         elif isinstance(s, Assign):
             assert known[s.name] == known[s.value], f"{s} changes the kind"

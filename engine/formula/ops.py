@@ -155,7 +155,7 @@ def _cast(op: Op, args: tuple[Expr, ...]) -> list[Expr]:
 
 def cast(e: Expr, kind: str) -> Expr:
     """Return `e` as another kind: 0 and 1 for booleans, ``e != 0`` for a boolean."""
-    if e.kind == kind:
+    if kind in ("any", e.kind):
         return e
     if e.is_constant and kind != "boolean":
         return constant(e.params[0], e.dim, kind)
@@ -166,7 +166,7 @@ def cast(e: Expr, kind: str) -> Expr:
     if e.kind == "boolean":
         return node(to_index, (e,))
     raise DTypeError(
-        expected("an index, such as the result of argmin", "real numbers", "use one_hot or elem")
+        expected("an index, such as the result of argmin", "real numbers", "Use one_hot or elem.")
     )
 
 

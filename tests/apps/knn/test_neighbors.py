@@ -43,7 +43,7 @@ def test_neighbors_are_the_nearest(
     off = ours_off + truth.their_rounding(metric, queries, database, true)
     truth.check_neighbors(metric, queries, database, theirs, their_indices, off=off)
     clear = truth.clear_positions(true, off, K)
-    assert clear.mean() > 0.5  # or the next line says nothing
+    assert clear.mean() > 0.2  # iris, in tenths, has many ties; with none the next line is empty
     assert (indices == their_indices)[clear].all()
 
 

@@ -40,7 +40,8 @@ def script(tmp_path: Path) -> Callable[[str, str], Path]:
     def make(name: str, text: str) -> Path:
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text("#!/bin/sh\n" + textwrap.dedent(text))
+        # A path of its own: the tests may run with one that has no compiler, nor `sleep`.
+        path.write_text("#!/bin/sh\nPATH=/usr/bin:/bin\n" + textwrap.dedent(text))
         path.chmod(0o755)
         return path
 

@@ -121,7 +121,10 @@ class TestLoad:
         with pytest.raises(AssertionError, match="Expected a source that is in the cache, but got"):
             load(kernel(10))
 
-    def test_a_failing_compiler_leaves_nothing(self, folder: Path) -> None:
+    def test_a_failing_compiler_leaves_nothing(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the source is kept
         before = compile_count()
         with pytest.raises(CompileError, match="error"):
             load("not C++")
