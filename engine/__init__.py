@@ -20,7 +20,7 @@ from typing import Any
 
 from . import methods as _methods
 from . import ops
-from .config import Options, config, get_options, options, set_options, show_config
+from .config import Options, get_options, options, set_options, show_config
 from .errors import (
     ArgumentError,
     BackendError,
@@ -44,6 +44,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("georeduce")
+    if name == "clear_cache":
+        from .backends._cache import clear_cache
+
+        return clear_cache
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -63,8 +67,8 @@ __all__ = [
     "ShapeError",
     "Vi",
     "Vj",
+    "clear_cache",
     "concatenate",
-    "config",
     "get_options",
     "ops",
     "options",

@@ -43,11 +43,13 @@ def check_array(x: Any, what: str) -> np.ndarray[Any, Any]:
     what : str
         What it is to be, for the message: "x", "an array of shape (M, 1, D)".
     """
+    if type(x) is np.ndarray and x.dtype in FLOATS:
+        return x
     library = library_of(x)
     if library in ("torch", "cupy"):
-        cure = {"torch": "Pass x.detach().cpu().numpy().", "cupy": "Pass cupy.asnumpy(x)."}
+        cure = "Pass x.detach().cpu().numpy()." if library == "torch" else "Pass cupy.asnumpy(x)."
         got = f"a {type(x).__module__.split('.')[0]} {type(x).__name__}"
-        raise DTypeError(expected(f"{what} as a NumPy array", got, cure[library]))
+        raise DTypeError(expected(f"{what} as a NumPy array", got, cure))
     if library != "numpy":
         got = f"{type(x).__name__}"
         raise DTypeError(expected(f"{what} as a NumPy array", got, "Pass numpy.asarray(x)."))
@@ -63,7 +65,7 @@ def check_array(x: Any, what: str) -> np.ndarray[Any, Any]:
 
 
 def check_numbers(x: Any, what: str) -> np.ndarray[Any, Any]:
-    """Return a list of numbers, or an integer array, as a float64 vector without a dtype of its own.
+    """Return a number or a list of numbers as a vector, which has no dtype of its own.
 
     Raises
     ------

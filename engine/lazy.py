@@ -18,7 +18,16 @@ import numpy as np
 from .arrays import FLOATS, check_array, check_numbers, library_of, scalar_value
 from .errors import ArgumentError, DTypeError, ShapeError, did_you_mean, expected
 from .formula import ops as o
-from .formula.expr import PAIR, Expr, constant, substitute, swap_axes, to_string, variable, variables
+from .formula.expr import (
+    PAIR,
+    Expr,
+    constant,
+    substitute,
+    swap_axes,
+    to_string,
+    variable,
+    variables,
+)
 from .formula.ops import Op
 
 _OTHER = {"i": "j", "j": "i", "p": "p"}
@@ -33,9 +42,9 @@ class Slot:
         self.array, self.axis, self.dtype_free = array, axis, dtype_free
         self.shape = array.shape
 
-    def same(self, other: Slot) -> bool:
-        """Whether both stand for the same numbers."""
-        return self is other or (self.array is other.array and self.axis == other.axis)
+    def as_dtype(self, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """Return the array; numbers without a dtype take the one they are given."""
+        return self.array if self.array.dtype is dtype else self.array.astype(dtype)
 
 
 class LazyTensor:
@@ -54,9 +63,9 @@ class LazyTensor:
     Notes
     -----
     Operators and methods combine formulas without computing anything. Reductions along an axis
-    compute: ``K.sum(axis=1)``, ``d.argKmin(10, axis=1)``, ``K @ b``. Numbers are parameters given at
-    launch: ``K / 10`` and ``K / 20`` share one compiled kernel. A number and a list of numbers
-    take the dtype of the arrays that they meet.
+    compute: ``K.sum(axis=1)``, ``d.argKmin(10, axis=1)``, ``K @ b``. Numbers are parameters given
+    at launch: ``K / 10`` and ``K / 20`` share one compiled kernel. A number and a list of
+    numbers take the dtype of the arrays that they meet.
 
     Examples
     --------
@@ -83,16 +92,16 @@ class LazyTensor:
     dtype: np.dtype[Any] | None
 
     def __init__(self, x: Any, axis: int | None = None) -> None:
-        if isinstance(x, LazyTensor):
-            made = x
-        elif axis is None:
-            made = from_array(x)
+        if axis is None:
+            made = x if isinstance(x, LazyTensor) else from_array(x)
         elif axis in (0, 1, 2):
             made = (Vi, Vj, Pm)[axis](x)
         else:
-            raise ArgumentError(expected("axis=0 (rows), 1 (columns) or 2 (parameters)", f"{axis!r}"))
-        for name in ("expr", "slots", "batch", "M", "N", "dtype"):
-            setattr(self, name, getattr(made, name))
+            raise ArgumentError(
+                expected("axis=0 (rows), 1 (columns) or 2 (parameters)", f"{axis!r}")
+            )
+        self.expr, self.slots, self.batch = made.expr, made.slots, made.batch
+        self.M, self.N, self.dtype = made.M, made.N, made.dtype
 
     @classmethod
     def _make(
@@ -200,7 +209,7 @@ _swapped = lru_cache(maxsize=4096)(swap_axes)
 
 def from_array(x: Any) -> LazyTensor:
     """Return the LazyTensor of an array, whose shape tells its axis; see `LazyTensor`."""
-    library = library_of(x)
+    library = "numpy" if type(x) is np.ndarray and x.ndim else library_of(x)
     if library in ("scalar", "sequence") or (library == "numpy" and x.ndim == 1):
         return Pm(x)
     what = "an array of shape (..., M, 1, D) or (..., 1, N, D)"
@@ -278,15 +287,16 @@ def Pm(x: Any) -> LazyTensor:
 
 # --- Combining ---------------------------------------------------------------------------------
 
+_IDENTITY = tuple(range(1000))
 _CONSTANTS = {0.0, 1.0, -1.0}
 """Numbers that rules know; every other number is a parameter of the kernel."""
 
 
-def promote(x: Any, dtype: np.dtype[Any] | None = None) -> LazyTensor:
+def promote(x: Any) -> LazyTensor:
     """Return an operand as a LazyTensor."""
     if isinstance(x, LazyTensor):
         return x
-    if library_of(x) == "scalar":
+    if type(x) in (float, int) or library_of(x) == "scalar":
         value = scalar_value(x)
         if value in _CONSTANTS:
             return LazyTensor._make(constant(value), (), (), None, None, None)
@@ -295,17 +305,20 @@ def promote(x: Any, dtype: np.dtype[Any] | None = None) -> LazyTensor:
     return from_array(x)
 
 
-def merge_slots(a: tuple[Slot, ...], b: tuple[Slot, ...]) -> tuple[tuple[Slot, ...], tuple[int, ...]]:
+def merge_slots(
+    a: tuple[Slot, ...], b: tuple[Slot, ...]
+) -> tuple[tuple[Slot, ...], tuple[int, ...]]:
     """Return the slots of both, and where those of b stand among them."""
     merged, places = list(a), []
     for slot in b:
+        array, axis = slot.array, slot.axis
         for place, known in enumerate(merged):
-            if known.same(slot):
+            if known is slot or (known.array is array and known.axis == axis):
+                places.append(place)
                 break
         else:
-            place = len(merged)
+            places.append(len(merged))
             merged.append(slot)
-        places.append(place)
     return tuple(merged), tuple(places)
 
 
@@ -328,10 +341,13 @@ def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
         e = other.expr
         if other.slots is not slots and other.slots:
             slots, places = merge_slots(slots, other.slots)
-            if places != tuple(range(len(places))):
+            if places != _IDENTITY[: len(places)]:
                 e = renumber(e, places)
         exprs.append(e)
-        M, N = _same(M, other.M, "rows M"), _same(N, other.N, "columns N")
+        if other.M is not None and other.M != M:
+            M = _same(M, other.M, "rows M")
+        if other.N is not None and other.N != N:
+            N = _same(N, other.N, "columns N")
         if other.batch != batch:
             batch = _broadcast(batch, other.batch)
         if other.dtype is not dtype and other.dtype is not None:
@@ -343,9 +359,7 @@ def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
     return exprs, LazyTensor._make(first.expr, slots, batch, M, N, dtype)
 
 
-def _same(a: int | None, b: int | None, what: str) -> int | None:
-    if a == b or b is None:
-        return a
+def _same(a: int | None, b: int, what: str) -> int:
     if a is not None:
         raise ShapeError(expected(f"the same number of {what}", f"{a} and {b}"))
     return b
@@ -358,13 +372,24 @@ def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
         raise ShapeError(expected("batch axes that broadcast", f"{a} and {b}")) from None
 
 
+@lru_cache(maxsize=16384, typed=True)
+def _formula(
+    op: Op | Callable[..., Expr], exprs: tuple[Expr, ...], params: tuple[Any, ...]
+) -> Expr:
+    return op(*exprs, *params)
+
+
 def apply(
     op: Op | Callable[..., Expr], operands: Sequence[Any], params: tuple[Any, ...] = ()
 ) -> LazyTensor:
     """Return the LazyTensor of an operation on LazyTensors, arrays and numbers."""
     tensors = [x if isinstance(x, LazyTensor) else promote(x) for x in operands]
-    exprs, shape = join(tensors)
-    result = op(*exprs, *params)
+    if len(tensors) == 1:
+        shape = tensors[0]
+        exprs: Sequence[Expr] = (shape.expr,)
+    else:
+        exprs, shape = join(tensors)
+    result = _formula(op, tuple(exprs), params)
     return LazyTensor._make(result, shape.slots, shape.batch, shape.M, shape.N, shape.dtype)
 
 

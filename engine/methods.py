@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import check_array, library_of
-from .backends import choose_backend
+from .backends import choose_backend, run
 from .backends._base import Data, Task, make_task
 from .config import options
 from .errors import ArgumentError, ShapeError, expected
@@ -18,7 +18,6 @@ from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, Vj, apply, check_dtype, join, promote
 
 _INTERNAL = {"take", "repeat", "tile", "contract", "truth", "to_real", "to_index", "add_index"}
-_PYTHON_NAMES = {"any", "all", "abs", "round", "sum", "min", "max", "pow"}
 
 
 # --- Reductions --------------------------------------------------------------------------------
@@ -44,27 +43,21 @@ def reduction_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) 
         raise ArgumentError(expected(what, f"axis={axis!r}", cure)) from None
 
 
-def build(
-    x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None
-) -> tuple[Task, Data]:
+def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -> tuple[Task, Data]:
     """Return the task and the data of a reduction, axes exchanged so that j is reduced."""
-    entry = REDUCTIONS[name]
-    tensors = [x]
-    if weight is not None:
-        tensors.append(_as_weight(weight, x, axis))
-    exprs, shape = join(tensors)
-    if entry.scalar and x.dim != 1:
+    if x.expr.dim != 1 and REDUCTIONS[name].scalar:
         cure = "Reduce its feature axis first, for example with .sum(-1)."
         raise ShapeError(expected(f"a formula of dimension 1 for {name}", f"{x.dim}", cure))
+    if weight is None:
+        shape, other = x, None
+    else:
+        (_, other), shape = join([x, _as_weight(weight, x, axis)])
     dtype = check_dtype(shape)
-    task = make_task(exprs[0], exprs[1] if weight is not None else None, name, axis, dtype)
+    task = make_task(x.expr, other, name, axis, dtype)
+    arrays = [slot.as_dtype(dtype) for slot in shape.slots]
     nb = len(shape.batch)
-    arrays = []
-    for slot in shape.slots:
-        a = slot.array if slot.array.dtype == dtype else slot.array.astype(dtype)
-        if a.ndim < nb + 2:
-            a = a.reshape((1,) * (nb + 2 - a.ndim) + a.shape)
-        arrays.append(a)
+    if nb:
+        arrays = [a.reshape((1,) * (nb + 2 - a.ndim) + a.shape) for a in arrays]
     M, N = (1 if n is None else n for n in (shape.M, shape.N))
     if axis == "i":
         M, N = N, M
@@ -89,16 +82,15 @@ def reduce(
 ) -> Any:
     """Return the result of a reduction: an array (..., M, E), or a tuple of them."""
     task, data = build(x, name, axis, K, weight)
-    chosen = choose_backend(backend)
     if n_threads is None:
-        results = chosen.run(task, data)
+        results = run(task, data, backend)
     else:
         with options(n_threads=n_threads):
-            results = chosen.run(task, data)
+            results = run(task, data, backend)
     return results[0] if len(results) == 1 else results
 
 
-def _check_K(K: Any, name: str) -> int:
+def _check_count(K: Any, name: str) -> int:
     try:
         value = -1 if isinstance(K, bool) else operator.index(K)
     except TypeError:
@@ -132,19 +124,23 @@ def _reduction_method(name: str) -> Callable[..., Any]:
     if entry.keep:
 
         def method(
-            self: LazyTensor, K: int, axis: int | None = None, dim: int | None = None, **run: Any
+            self: LazyTensor, K: int, axis: int | None = None, dim: int | None = None, **how: Any
         ) -> Any:
             along = _pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, _check_K(K, name), **run)
+            return reduce(self, name, along, _check_count(K, name), **how)
 
         extra, dims = "\n    K : int\n        How many.", ", here K"
     elif name == "sumsoftmaxweight":
 
         def method(  # type: ignore[misc]
-            self: LazyTensor, weight: Any, axis: int | None = None, dim: int | None = None, **run: Any
+            self: LazyTensor,
+            weight: Any,
+            axis: int | None = None,
+            dim: int | None = None,
+            **how: Any,
         ) -> Any:
             along = _pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, weight=weight, **run)
+            return reduce(self, name, along, weight=weight, **how)
 
         extra = "\n    weight : LazyTensor or array\n        Scalar or vector weights."
         dims = " of the weight"
@@ -155,18 +151,18 @@ def _reduction_method(name: str) -> Callable[..., Any]:
             axis: int | None = None,
             dim: int | None = None,
             weight: Any = None,
-            **run: Any,
+            **how: Any,
         ) -> Any:
             along = _pair_axis(self, axis, dim, name)
             which = name if weight is None else "logsumexp_weight"
-            return reduce(self, which, along, weight=weight, **run)
+            return reduce(self, which, along, weight=weight, **how)
 
         extra, dims = "", ", or of the weight"
     else:
         over_features = OPS.get(name)
 
         def method(  # type: ignore[misc]
-            self: LazyTensor, axis: int | None = None, dim: int | None = None, **run: Any
+            self: LazyTensor, axis: int | None = None, dim: int | None = None, **how: Any
         ) -> Any:
             if axis is None and dim is None and over_features is not None:
                 axis = -1
@@ -175,7 +171,7 @@ def _reduction_method(name: str) -> Callable[..., Any]:
                 if over_features is None:
                     raise _no_features(self, name)
                 return apply(over_features, (self,))
-            return reduce(self, name, along, **run)
+            return reduce(self, name, along, **how)
 
         extra, dims = "", ""
     features = ", then features" if name in OPS else ""
@@ -201,18 +197,23 @@ def _pair_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) -> s
 
 def _operation_method(op: Op) -> Callable[..., Any]:
     n = len(op.args)
+    method: Callable[..., LazyTensor]
+    if n == 1 and not op.params:
+        method = lambda self: apply(op, (self,))  # noqa: E731
+    elif n == 2 and not op.params:  # the operators: as little as can be
+        method = lambda self, other: apply(op, (self, other))  # noqa: E731
+    elif op.name == "mod":
+        method = lambda self, modulus, offset=0: apply(op, (self, modulus, offset))  # noqa: E731
+    else:
 
-    def method(self: Any, *operands: Any) -> LazyTensor:
-        return apply(op, (self, *operands[: n - 1]), operands[n - 1 :])
-
-    if op.name == "mod":
-
-        def method(self: Any, modulus: Any, offset: Any = 0) -> LazyTensor:
-            return apply(op, (self, modulus, offset))
+        def method(self: Any, *operands: Any) -> LazyTensor:
+            return apply(op, (self, *operands[: n - 1]), operands[n - 1 :])
 
     names = "xyz"[1:n] if n <= 3 else ""
     signature = ", ".join([*names, *op.params])
-    method.__doc__ = f"{op.doc}\n\n    Called as ``x.{op.name}({signature})``; returns a LazyTensor.\n    "
+    method.__doc__ = (
+        f"{op.doc}\n\n    Called as ``x.{op.name}({signature})``; returns a LazyTensor.\n    "
+    )
     method.__name__ = op.name
     return method
 
@@ -289,7 +290,7 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> LazyTensor:
 # --- Matrices ----------------------------------------------------------------------------------
 
 
-def _matmul(self: LazyTensor, b: Any, **run: Any) -> Any:
+def _matmul(self: LazyTensor, b: Any, **how: Any) -> Any:
     """Return ``K @ b``, the sum over j of ``K[i, j] * b[j]``.
 
     Parameters
@@ -307,14 +308,16 @@ def _matmul(self: LazyTensor, b: Any, **run: Any) -> Any:
     if b.shape[0 if vector else -2] != N:
         what = f"b of shape ({N},) or ({N}, E) for a matrix of {N} columns"
         raise ShapeError(expected(what, f"shape {b.shape}"))
-    result = reduce(apply(OPS["mul"], (self, Vj(b[:, None] if vector else b))), "sum", "j", **run)
+    result = reduce(apply(OPS["mul"], (self, Vj(b[:, None] if vector else b))), "sum", "j", **how)
     return result[..., 0] if vector else result
 
 
 def _rmatmul(self: LazyTensor, b: Any) -> Any:
     b = np.asarray(b)
-    return _matmul(self.T, b) if b.ndim == 1 else np.swapaxes(
-        _matmul(self.T, np.ascontiguousarray(np.swapaxes(b, -1, -2))), -1, -2
+    return (
+        _matmul(self.T, b)
+        if b.ndim == 1
+        else np.swapaxes(_matmul(self.T, np.ascontiguousarray(np.swapaxes(b, -1, -2))), -1, -2)
     )
 
 

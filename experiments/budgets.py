@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from fnmatch import fnmatch
 from typing import Any
 
 from tqdm import tqdm
@@ -138,7 +139,8 @@ def main(arguments: list[str]) -> int:
     if not sys.platform.startswith("linux"):
         memory = {}  # only Linux says what a process held at its peak since it began
     bar = tqdm(
-        [c for c in ("import", "compile", "warm-call", *memory) if asked.case in c], disable=None
+        [c for c in ("import", "compile", "warm-call", *memory) if fnmatch(c, asked.case)],
+        disable=None,
     )
     for case in bar:
         bar.set_description(case)

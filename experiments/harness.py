@@ -257,7 +257,7 @@ def parser(doc: str | None, experiment: str) -> argparse.ArgumentParser:
         prog=f"python -m experiments {experiment}", description=(doc or "").partition("\n")[0]
     )
     made.add_argument("--quick", action="store_true", help="small sizes; nothing is written down")
-    made.add_argument("--case", default="", help="only the cases whose name contains this")
+    made.add_argument("--case", default="*", help="only cases of this name; may have a *")
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
@@ -79,7 +80,7 @@ def main(arguments: list[str]) -> int:
     if pykeops := harness.peer("pykeops.numpy"):
         lazies["pykeops"] = pykeops.LazyTensor
     bar = tqdm(
-        [c for c in cases(asked.quick) if asked.case in f"{c[0]}-D{c[1]}"],
+        [c for c in cases(asked.quick) if fnmatch(f"{c[0]}-D{c[1]}", asked.case)],
         unit="case",
         disable=None,
     )

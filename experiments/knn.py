@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
@@ -80,7 +81,9 @@ def main(arguments: list[str]) -> int:
     asked = harness.parser(__doc__, "knn").parse_args(arguments)
     n_database, n_queries = (5000, 1000) if asked.quick else (100_000, 10_000)
     faiss, neighbors = harness.peer("faiss"), harness.peer("sklearn.neighbors")
-    bar = tqdm([dim for dim in DIMS if asked.case in f"10nn-D{dim}"], unit="case", disable=None)
+    bar = tqdm(
+        [dim for dim in DIMS if fnmatch(f"10nn-D{dim}", asked.case)], unit="case", disable=None
+    )
     for dim in bar:
         rng = np.random.default_rng(dim)
         database = rng.random((n_database, dim), dtype=np.float32)

@@ -124,7 +124,9 @@ def test_demo(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [("kernels", "gauss-D3"), ("knn", "10nn-D3"), ("budgets", "sum")])
+@pytest.mark.parametrize(
+    "words", [("kernels", "gauss-D3"), ("knn", "10nn-D3"), ("budgets", "memory:sum")]
+)
 def test_runs(words: tuple[str, str]) -> None:
     name, case = words
     command = [sys.executable, "-m", "experiments", name, "--quick", "--case", case]

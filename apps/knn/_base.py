@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 from sklearn import get_config
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, MultiOutputMixin
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -38,7 +38,7 @@ from .metrics import finished, resolve, surrogate
 _NO_TREES = "The search is exhaustive, so that there are no trees."
 
 
-class NeighborsBase(BaseEstimator):  # type: ignore[misc]
+class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
     """Exhaustive k-nearest-neighbour search, from the parameters of a subclass.
 
     It should be the case that ``kneighbors`` gives, for each query, the k points of the database
@@ -153,18 +153,15 @@ class NeighborsBase(BaseEstimator):  # type: ignore[misc]
         """Return distances (None if not asked for) and indices, each (M, k)."""
         metric, keywords = self.effective_metric_, self.effective_metric_params_
         d: Any = surrogate(metric, keywords, queries, database)
-        values: Array | None = None
-        if return_distance:
-            values, indices = d.Kmin_argKmin(k, axis=1, **running(self))
-        else:
-            indices = d.argKmin(k, axis=1, **running(self))
+        # with the values even where only indices are asked for: one kernel to compile, not two
+        values, indices = d.Kmin_argKmin(k, axis=1, **running(self))
         if indices.size and indices.min() < 0:  # the engine's way to say that there are too few
             row = np.flatnonzero((indices < 0).any(axis=1))[0]
             got = f"NaN for all but {int((indices[row] >= 0).sum())} of them in query {row}"
             cure = "Change the function given as metric."
             raise ParameterError(expected(f"distances to at least {k} samples", got, cure))
         indices = indices.astype(np.intp, copy=False)
-        return None if values is None else finished(metric, values), indices
+        return finished(metric, values) if return_distance else None, indices
 
     def kneighbors_graph(
         self, X: Any = None, n_neighbors: int | None = None, mode: str = "connectivity"

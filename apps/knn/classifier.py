@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import ClassifierMixin, MultiOutputMixin
+from sklearn.base import ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
@@ -21,7 +21,7 @@ from ._base import NeighborsBase
 from ._weights import WEIGHTS, check_votes, neighbors_and_weights, shares, vote
 
 
-class KNeighborsClassifier(ClassifierMixin, MultiOutputMixin, NeighborsBase):  # type: ignore[misc]
+class KNeighborsClassifier(ClassifierMixin, NeighborsBase):  # type: ignore[misc]
     r"""Classifier by the vote of the nearest neighbors.
 
     .. math:: \mathrm{argmax}_c \sum_{j \in N(x)} w_j \, [c_j = c]

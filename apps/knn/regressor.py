@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine.errors import expected
@@ -19,7 +19,7 @@ from ._base import NeighborsBase
 from ._weights import WEIGHTS, mean, neighbors_and_weights
 
 
-class KNeighborsRegressor(RegressorMixin, MultiOutputMixin, NeighborsBase):  # type: ignore[misc]
+class KNeighborsRegressor(RegressorMixin, NeighborsBase):  # type: ignore[misc]
     r"""Regressor by the mean of the nearest neighbors.
 
     .. math:: \frac{\sum_{j \in N(x)} w_j t_j}{\sum_{j \in N(x)} w_j}

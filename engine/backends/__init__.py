@@ -7,8 +7,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..config import get_options
-from ..errors import ArgumentError, BackendError, NoCompilerWarning, did_you_mean, expected, warn
-from ._base import Backend
+from ..errors import (
+    ArgumentError,
+    BackendError,
+    CompileError,
+    NoCompilerWarning,
+    did_you_mean,
+    expected,
+    warn,
+)
+from ._base import Array, Backend, Data, Task
 
 
 @lru_cache(maxsize=1)
@@ -31,6 +39,7 @@ def get_backend(name: str) -> Backend:
 
 
 _warned = False
+_failed: set[Task] = set()  # tasks that the compiler could not do, for backend="auto"
 
 
 def choose_backend(name: str | None = None) -> Backend:
@@ -66,3 +75,27 @@ def choose_backend(name: str | None = None) -> Backend:
         cure = 'Use backend="auto" or "numpy".'
         raise BackendError(expected(f"a machine that can run backend={name!r}", why, cure))
     return backend
+
+
+def run(task: Task, data: Data, name: str | None = None) -> tuple[Array, ...]:
+    """Return the results of a task on the backend `name`, see `choose_backend`.
+
+    With "auto", what the compiler fails to compile is run on the NumPy backend, with a warning.
+
+    Raises
+    ------
+    CompileError
+        If the compiler of a backend that was named fails.
+    """
+    backend = choose_backend(name)
+    auto = (get_options().backend if name is None else name) == "auto"
+    if auto and task in _failed:
+        backend = get_backend("numpy")
+    try:
+        return backend.run(task, data)
+    except CompileError as error:
+        if not auto:
+            raise
+        _failed.add(task)
+        warn(f"{error} Running it on the NumPy backend, which is slower.", NoCompilerWarning)
+        return get_backend("numpy").run(task, data)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,12 @@ Array = npt.NDArray[Any]
 RESULT_DTYPES = {"index": np.dtype(np.int64), "boolean": np.dtype(np.bool_)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """What is compiled: a simplified formula reduced over j, and the type of its real numbers.
 
     Two calls that differ in sizes along i, j and the batch axes, in K, or in the values of
-    parameters have the same task.
+    parameters have the same task: `make_task` returns the same object.
     """
 
     formula: Expr
@@ -33,13 +33,15 @@ class Task:
     reduction: str
     dtype: np.dtype[Any]
 
-    def __hash__(self) -> int:
-        return hash((id(self.formula), id(self.weight), self.reduction, self.dtype.char))
-
     @property
     def entry(self) -> Reduction:
         """The entry of the table of reductions."""
         return REDUCTIONS[self.reduction]
+
+    @cached_property
+    def results(self) -> tuple[tuple[int, np.dtype[Any]], ...]:
+        """Length of the last axis (0 stands for K) and type of each result."""
+        return tuple(zip(self.result_dims(), self.result_dtypes(), strict=True))
 
     def result_dims(self) -> tuple[int, ...]:
         """Return the length of the last axis of each result; 0 stands for K."""
@@ -70,8 +72,7 @@ def make_task(
     return Task(simplify(formula), None if weight is None else simplify(weight), reduction, dtype)
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(NamedTuple):
     """What a task is run on.
 
     Attributes
@@ -120,8 +121,5 @@ class Backend:
 
 def empty_results(task: Task, data: Data) -> tuple[Array, ...]:
     """Return uninitialised arrays for the results of a task."""
-    dims = (d or data.K for d in task.result_dims())
-    return tuple(
-        np.empty((*data.batch, data.M, dim), dtype)
-        for dim, dtype in zip(dims, task.result_dtypes(), strict=True)
-    )
+    lead = (*data.batch, data.M)
+    return tuple(np.empty((*lead, dim or data.K), dtype) for dim, dtype in task.results)

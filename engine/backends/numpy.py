@@ -44,8 +44,9 @@ def _run(task: Task, data: Data, results: tuple[Array, ...]) -> None:
     m = max(1, min(data.M, points // n))
     for i in range(0, data.M, m):
         rows = slice(i, min(i + m, data.M))
-        for result, part_of in zip(results, _reduce_rows(task, data, rows, n), strict=True):
-            result[..., rows, :] = part_of
+        with np.errstate(all="ignore"):  # overflow to infinity on the way to float32 is the result
+            for result, part_of in zip(results, _reduce_rows(task, data, rows, n), strict=True):
+                result[..., rows, :] = part_of
 
 
 def _points_per_tile(task: Task) -> int:
@@ -66,9 +67,7 @@ def _reduce_rows(task: Task, data: Data, rows: slice, n: int) -> tuple[Array, ..
             state = part if state is None else _merge_smallest(state, part, data.K)
         else:
             assert entry.numpy is not None
-            part = tuple(
-                s.astype(wide) if s.dtype.kind == "f" else s for s in entry.numpy(v, w, j)
-            )
+            part = tuple(s.astype(wide) if s.dtype.kind == "f" else s for s in entry.numpy(v, w, j))
             state = part if state is None else entry.merged(state, part, wide)
     if entry.keep:
         both = {"values": state[0], "indices": state[1]}

@@ -6,7 +6,7 @@ import ctypes
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ ALIGNMENT = 64
 SERIAL_WORK = 2e5
 """Pairs times instructions below which starting threads costs more than it gains."""
 MAX_CHUNKS = 64
+PART = 2e9
+"""Vector instructions after which a call returns for a moment, so that Ctrl-C acts: about 1 s."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Loaded:
     """A compiled kernel: its function, its layout, and what one pair costs."""
 
     run: Any
+    slots: tuple[tuple[int, str, int], ...]
+    pair_cost: int
     lanes: int
     row_block: int
     column_block: int
@@ -41,8 +45,6 @@ class Loaded:
     n_columns: int
     scalar_bytes: int
     row_bytes: int
-    slots: tuple[tuple[int, str, int], ...]
-    pair_cost: int
 
     def state_bytes(self, K: int) -> int:
         """Return the bytes of the state of a row."""
@@ -102,7 +104,8 @@ def _open(library: ctypes.CDLL, kernel: CpuKernel) -> Loaded:
     getattr(library, f"layout_{kernel.name}")(layout)
     run = getattr(library, f"run_{kernel.name}")
     run.argtypes, run.restype = [ctypes.c_char_p], None
-    return Loaded(run, *layout[:8], kernel.program.slots, 2 + cost(kernel.program.pair))
+    program = kernel.program
+    return Loaded(run, program.slots, 2 + cost(program.pair), *layout[:8])
 
 
 def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
@@ -113,7 +116,8 @@ def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
     row_blocks = -(-M // k.row_block)
     chunks = _chunks(batches * row_blocks, -(-N // k.column_block))
     threads = 1
-    if batches * M * N * k.pair_cost > SERIAL_WORK:
+    work = 1 + batches * M * N * k.pair_cost
+    if work > SERIAL_WORK:
         threads = max(1, min(thread_count(None), batches * row_blocks * chunks))
         mark_used(threads)
     state = k.state_bytes(K)
@@ -127,44 +131,56 @@ def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
     )
     rounded = [(s + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT for s in sizes]
     buffer = np.empty(sum(rounded) + ALIGNMENT, np.uint8)
-    start = buffer.__array_interface__["data"][0]
+    start: int = buffer.__array_interface__["data"][0]
     start += -start % ALIGNMENT
-    words = [M, N, batches, threads, K, chunks, column_batches, parameter_batches]
+    blocks = batches * row_blocks
+    words = [M, N, batches, threads, K, chunks, column_batches, parameter_batches, 0, blocks]
     for size in rounded:
         words.append(start)
         start += size
     words.append(scratch)
     words += [r.__array_interface__["data"][0] for r in results]
     words += slots[0]
-    # ctypes releases the GIL; `buffer`, `results` and `slots` stay alive in this frame
-    k.run(struct.pack(f"{len(words)}q", *words))
+    # ctypes releases the GIL; `buffer`, `results` and `slots` stay alive in this frame. Chunks are
+    # merged at the end of a call, so that only whole rows can be done in parts
+    part = blocks if chunks > 1 else max(threads, int(PART * threads * k.lanes / work * blocks) + 1)
+    for first in range(0, blocks, part):
+        words[8:10] = first, min(first + part, blocks)
+        k.run(struct.pack(f"{len(words)}q", *words))
 
 
 def _slots(k: Loaded, data: Data) -> tuple[tuple[list[int], list[Any]], int, int]:
-    """Return the words of the arguments with what keeps them alive, and the batches of hoisted ones."""
+    """Return the words of the arguments, what keeps them alive, and batches that are hoisted."""
     words: list[int] = []
     alive: list[Any] = []
-    varying = {"p": False, "i": False, "j": False}
-    zero = None
+    varying = ""
+    batch = data.batch
+    zeros = _ONE_BATCH if not batch else np.zeros(math.prod(batch), np.int64)
+    same = zeros.__array_interface__["data"][0] if batch else _ONE_BATCH_ADDRESS
     for slot, axis, _ in k.slots:
         a = data.arrays[slot]
         size = a.itemsize
-        if a.strides[-1] % size or a.strides[-2] % size or not a.flags.aligned:
+        stride, step = a.strides[-2:]
+        if stride % size or step % size or not a.flags.aligned:
             a = np.ascontiguousarray(a)
-        if data.batch and math.prod(a.shape[:-2]) > 1:
-            varying[axis] = True
-            offsets = _offsets(a, data.batch)
+            stride, step = a.strides[-2:]
+        alive.append(a)
+        words += (a.__array_interface__["data"][0], stride // size, step // size)
+        if batch and math.prod(a.shape[:-2]) > 1:
+            varying += axis
+            offsets = _offsets(a, batch)
+            alive.append(offsets)
+            words.append(offsets.__array_interface__["data"][0])
         else:
-            if zero is None:
-                zero = np.zeros(math.prod(data.batch), np.int64)
-            offsets = zero
-        alive += [a, offsets]
-        address = a.__array_interface__["data"][0]
-        words += [address, a.strides[-2] // size, a.strides[-1] // size]
-        words.append(offsets.__array_interface__["data"][0])
-    batches = math.prod(data.batch)
-    columns = batches if varying["j"] or varying["p"] else 1
-    return (words, alive), columns, batches if varying["p"] else 1
+            words.append(same)
+    alive.append(zeros)
+    batches = math.prod(batch)
+    columns = batches if "j" in varying or "p" in varying else 1
+    return (words, alive), columns, batches if "p" in varying else 1
+
+
+_ONE_BATCH = np.zeros(1, np.int64)
+_ONE_BATCH_ADDRESS: int = _ONE_BATCH.__array_interface__["data"][0]
 
 
 def _offsets(a: Array, batch: tuple[int, ...]) -> Array:
@@ -185,7 +201,7 @@ def _chunks(tasks: int, column_blocks: int) -> int:
 
 
 def _repair(task: Task, data: Data, results: tuple[Array, ...]) -> None:
-    """Do rows without an index again, by the specification: all of their values are infinite or NaN."""
+    """Do rows without an index again, by the specification: they hold infinities or NaN only."""
     from .numpy import BACKEND
 
     indices = results[-1]
@@ -199,7 +215,7 @@ def _repair(task: Task, data: Data, results: tuple[Array, ...]) -> None:
         for a in data.arrays:
             a = a[tuple(n if length > 1 else 0 for n, length in zip(b, a.shape, strict=False))]
             arrays.append(a[rows] if a.shape[0] == data.M and data.M > 1 else a)
-        part = replace(data, arrays=arrays, batch=(), M=rows.size)
+        part = data._replace(arrays=arrays, batch=(), M=rows.size)
         for result, new in zip(results, BACKEND.run(task, part), strict=True):
             result[b][rows] = new
 

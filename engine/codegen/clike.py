@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..formula.expr import Expr
 from . import ir
@@ -89,7 +88,7 @@ class Printer:
         mutable = isinstance(s, ir.Declare)
         return [f"{indent}{'' if mutable else 'const '}{KIND_TYPES[s.kind]} {s.name} = {text};"]
 
-    def expression(self, s: Any) -> str:
+    def expression(self, s: Statement) -> str:
         """Return the right side of a statement that binds a name."""
         if isinstance(s, ir.Constant):
             return literal(s.kind, s.value)
@@ -101,6 +100,7 @@ class Printer:
             return f"I{{}} + (int)({ir.index_text(s.k)})"
         if isinstance(s, ir.Choose):
             return f"{s.condition} ? {self.name(s.yes)} : {self.name(s.no)}"
+        assert isinstance(s, ir.Let)
         args = [self.name(a) for a in s.args]
         n = len(s.op.args)
         code = self.dialect.spell.get(s.op.name, s.op.code)
@@ -175,6 +175,9 @@ def _regions(body: tuple[Statement, ...]) -> list[Region]:
             regions.append(s)
         else:
             straight.append(s)
+            if isinstance(s, ir.Yield):  # something may come between the value and the weight
+                regions.append(tuple(straight))
+                straight = []
     return [*regions, tuple(straight)] if straight else regions
 
 

@@ -27,6 +27,7 @@ from ..formula.reductions import (
 )
 from . import ir
 from .clike import Dialect, Printer, TilePrinter, literal, scalars
+from .cpu_states import States
 from .ir import Component, Program, index_text
 from .lower import lower
 from .schedule import Schedule, schedule
@@ -51,11 +52,6 @@ PARAMETERS = Dialect(
     load={"argument": "broadcast(x{slot}[({k}) * a.slots[SLOT{slot}].step])"},
     store="par[{k}] = ({value})[0];",
 )
-SCALARS = Dialect(load={})
-_SCALAR_TYPES = "typedef double V, T; typedef int64_t I; typedef bool B;"
-_ROW_TYPES = {"real": "double", "index": "int64_t", "boolean": "bool"}
-_LANE_TYPES = {"real": "V", "index": "I", "boolean": "B"}
-_RESULT_TYPES = {"real": "T", "index": "int64_t", "boolean": "bool"}
 
 
 class CpuKernel:
@@ -78,8 +74,7 @@ class CpuKernel:
         self.program: Program = lower(formula, weight)
         self.schedule: Schedule = schedule(self.program, self.entry)
         self.scalar = "float" if dtype == np.float32 else "double"
-        self.E = self.program.value_dim
-        self.F = max(1, self.program.weight_dim)
+        self.states = States(self.entry, self.program, self.scalar)
         text = f"{reduction} over j of {to_string(formula)}"
         text += "" if weight is None else f", weight {to_string(weight)}"
         self.comment = f"// {text}, {self.scalar}\n"
@@ -109,22 +104,18 @@ class CpuKernel:
         ]
         if places:
             lines.append(f"    static constexpr int {', '.join(places)};")
-        lines += self._states()
+        lines += self.states.declarations()
         lines += self._pack("parameters", "p", PARAMETERS)
         lines += self._pack("rows", "i", ROWS)
         lines += self._pack("columns", "j", COLUMNS)
         lines += self._tile()
-        if self.entry.keep:
-            lines += self._keep()
-        else:
-            lines += [*self._begin(), *self._end(), *self._merge(), *self._finish()]
+        lines += self.states.functions()
         return [*lines, "};", "}", ""]
 
     def _exports(self) -> str:
         n = self.name
-        layout = (
-            "K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T), "
-            + ("0, gr::Smallest<K::T>::bytes(1 << 20)" if self.entry.keep else "K::row_bytes(0), 0")
+        layout = "K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T), " + (
+            "0, gr::Smallest<K::T>::bytes(1 << 20)" if self.entry.keep else "K::row_bytes(0), 0"
         )
         return (
             f'extern "C" {{\nnamespace {n}_api {{ typedef gr::{n} K; }}\n'
@@ -133,26 +124,6 @@ class CpuKernel:
             f'__attribute__((visibility("default"))) void layout_{n}(gr::Layout *to) '
             f"{{ typedef gr::{n} K; *to = gr::Layout{{{layout}}}; }}\n}}\n"
         ).replace(f"namespace {n}_api {{ typedef gr::{n} K; }}\n", "")
-
-    def _size(self, n: int) -> int:
-        return self.E if self.entry.state[n].per == "value" else self.F
-
-    def _states(self) -> list[str]:
-        if self.entry.keep:
-            return [
-                "    struct Lanes {};",
-                "    typedef Smallest<T> Row;",
-                "    GR_INLINE int64_t row_bytes(int64_t K) { return Row::bytes(K); }",
-            ]
-        lanes, row = [], []
-        for n, s in enumerate(self.entry.state):
-            lanes.append(f"{_LANE_TYPES[s.kind]} s{n}[{self._size(n)}];")
-            row.append(f"{_ROW_TYPES[s.kind]} s{n}[{self._size(n)}];")
-        return [
-            f"    struct Lanes {{ {' '.join(lanes)} }};",
-            f"    struct Row {{ {' '.join(row)} }};",
-            "    GR_INLINE int64_t row_bytes(int64_t) { return sizeof(Row); }",
-        ]
 
     def _pack(self, name: str, axis: str, dialect: Dialect) -> list[str]:
         body = getattr(self.program, name)
@@ -250,21 +221,12 @@ class CpuKernel:
         out.append(f"    if (any_less(lanes[r].s0[{at}], m)) {{")
         out.append(f"        const V scale = exp(lanes[r].s0[{at}] - {pivot});")
         for n in range(1, len(e.state)):
-            out += self._each(n, at, "        ", f"lanes[r].s{n}[{{e}}] *= scale;")
+            out += self.states.each(n, at, "        ", f"lanes[r].s{n}[{{e}}] *= scale;")
         out += [f"        lanes[r].s0[{at}] = m;", "    }"]
         out.append("    GR_UNROLL for (int c = 0; c < C; c++) {")
         out.append(f"        v[r][c] = exp(v[r][c] - {pivot});")
         out += ["        " + line for line in self._accumulate("value", "", k)]
         return [*out, "    }", "}"]
-
-    def _each(self, n: int, at: str, indent: str, line: str) -> list[str]:
-        """Return a line for component `at` of a state, or for all of a weight's."""
-        if self.entry.state[n].per == "value":
-            return [indent + line.format(e=at)]
-        return [
-            f"{indent}for (int e = 0; e < {self.F}; e++)",
-            f"{indent}    {line.format(e='e')}",
-        ]
 
     def _accumulate(self, per: str, value: str, k: Component) -> list[str]:
         """Add the terms of a value, or of a weight, to their sums."""
@@ -285,210 +247,20 @@ class CpuKernel:
     def _select(self, k: Component) -> list[str]:
         """Offer the values of the tile that are below the limit to the lists of their rows."""
         return [
+            "uint64_t hits[R][C], some = 0;",
             "GR_UNROLL for (int r = 0; r < R; r++) {",
-            "    Row &row = *(Row *)(states + r * row_bytes);",
-            "    const V limit = broadcast(row.limit);",
-            "    uint64_t hits[C], some = 0;",
+            "    const V limit = broadcast(((const Row *)(states + r * row_bytes))->limit);",
             "    GR_UNROLL for (int c = 0; c < C; c++) {",
-            "        hits[c] = bits_not_least(v[r][c], limit);",
-            "        if (MASKED && left - c * L < L) hits[c] &= ((uint64_t)1 << (left - c * L)) - 1;",
-            "        some |= hits[c];",
+            "        hits[r][c] = bits_not_least(v[r][c], limit);",
+            "        if (MASKED) hits[r][c] &= first_lanes(left - c * L);",
+            "        some |= hits[r][c];",
             "    }",
-            "    if (__builtin_expect(some != 0, 0))",
-            "        for (int c = 0; c < C; c++)",
-            "            if (hits[c]) insert_lanes<V>(row, v[r][c], hits[c], j0 + at + c * L);",
             "}",
-        ]
-
-    # --- Lanes into rows, rows into results ---------------------------------------------------
-
-    def _begin(self) -> list[str]:
-        clear, begin = [], []
-        for n, s in enumerate(self.entry.state):
-            each = f"        for (int e = 0; e < {self._size(n)}; e++) "
-            kind = s.kind
-            clear.append(f"{each}row.s{n}[e] = {literal(kind, s.init)};")
-            value = literal(kind, s.init)
-            if self.entry.pivoted and n == 0:  # so that the row's pivot is the lanes' from the start
-                value = "V{} + (T)row.s0[e]"
-            begin.append(f"{each}lanes.s{n}[e] = {value};")
-        return [
-            "    static void clear(char *state, int64_t) {",
-            f"        {_SCALAR_TYPES}",
-            "        Row &row = *(Row *)state;",
-            *clear,
-            "    }",
-            "    GR_INLINE void begin(Lanes &lanes, const char *state) {",
-            "        const Row &row = *(const Row *)state;",
-            "        (void)row;",
-            *begin,
-            "    }",
-        ]
-
-    def _end(self) -> list[str]:
-        body = self._end_pivoted() if self.entry.pivoted else self._end_plain()
-        return [
-            "    GR_INLINE void end(Lanes &lanes, char *state, int64_t j0) {",
-            "        Row &row = *(Row *)state;",
-            *body,
-            "    }",
-        ]
-
-    def _end_plain(self) -> list[str]:
-        e = self.entry
-        lines = [f"        for (int e = 0; e < {self.E}; e++) {{", "            Row one;"]
-        if e.name == "sum":  # adds the lanes in double
-            lines.append("            one.s0[e] = wide_sum(lanes.s0[e]);")
-        else:
-            bound, names = {}, []
-            for n, s in enumerate(e.state):
-                lines.append(f"            {_LANE_TYPES[s.kind]} a{n} = lanes.s{n}[e];")
-                bound[state_a(n, s.kind)], bound[state_b(n, s.kind)] = f"a{n}", f"b{n}"
-            lines.append("            for (int half = L / 2; half > 0; half /= 2) {")
-            lines += [
-                f"                const {_LANE_TYPES[s.kind]} b{n} = rotate(a{n}, half);"
-                for n, s in enumerate(e.state)
-            ]
-            merged, names = scalars(PAIRS, e.merge, bound, "u", " " * 16)
-            lines += merged
-            lines += [f"                a{n} = {name};" for n, name in enumerate(names)]
-            lines.append("            }")
-            for n, s in enumerate(e.state):
-                value = f"a{n}[0]"
-                if s.kind == "index" and j in postorder(s.single):
-                    value = f"a{n}[0] < 0 ? -1 : j0 + a{n}[0]"
-                lines.append(f"            one.s{n}[e] = {value};")
-        return [*lines, "            merge_one(row, one, e, e);", "        }"]
-
-    def _end_pivoted(self) -> list[str]:
-        e = self.entry
-        top = state_a(0)
-        tree, (raised,) = scalars(
-            PAIRS, e.merge[:1], {top: "top", state_b(0): "other"}, "u", " " * 16
-        )
-        fixed, (pivot,) = scalars(PAIRS, [finite_pivot(top)], {top: "top"}, "f", " " * 12)
-        lines = [
-            f"        for (int e = 0; e < {self.E}; e++) {{",
-            "            Row one;",
-            "            V top = lanes.s0[e];",
-            "            for (int half = L / 2; half > 0; half /= 2) {",
-            "                const V other = rotate(top, half);",
-            *tree,
-            f"                top = {raised};",
-            "            }",
-            *fixed,
-            "            one.s0[e] = top[0];",
-            "            const bool moved = any_less(lanes.s0[e], top);",
-            f"            const V scale = moved ? exp(lanes.s0[e] - {pivot}) : gr::one<V>();",
-        ]
-        sums = []
-        for n in range(1, len(e.state)):
-            sums += self._each(
-                n, "e", " " * 12, f"one.s{n}[{{e}}] = wide_sum(lanes.s{n}[{{e}}] * scale);"
-            )
-        lines += sums
-        lines.append("            if (row.s0[e] == one.s0[e]) {")
-        for n in range(1, len(e.state)):
-            lines += self._each(n, "e", " " * 16, f"row.s{n}[{{e}}] += one.s{n}[{{e}}];")
-        lines += ["            } else {"]
-        if self.F > 1 or e.weighted:
-            lines.append("                merge_all(row, one);")
-        else:
-            lines.append("                merge_one(row, one, e, e);")
-        return [*lines, "            }", "        }"]
-
-    def _merge(self) -> list[str]:
-        """Merge row b into row a: all components, or one."""
-        e = self.entry
-        size = max(self.E, self.F)
-        bound = {}
-        for n, s in enumerate(e.state):
-            at = self._row_index(n)
-            bound[state_a(n, s.kind)] = f"a.s{n}[{at}]"
-            bound[state_b(n, s.kind)] = f"b.s{n}[{at}]"
-        lines, names = scalars(SCALARS, e.merge, bound, "u", "        ")
-        assign = [f"        a.s{n}[{self._row_index(n)}] = {name};" for n, name in enumerate(names)]
-        out = [
-            "    static void merge_one(Row &a, const Row &b, int e, int f) {",
-            f"        {_SCALAR_TYPES}",
-            *lines,
-            *assign,
-            "    }",
-        ]
-        if e.pivoted and e.weighted:
-            # components of the weight share one pivot, so it is set after the last of them
-            keep = [n for n, s in enumerate(e.state) if s.per == "value"]
-            loop = [
-                "    static void merge_all(Row &row, const Row &b) {",
-                "        const Row old = row;",
-                f"        for (int f = 0; f < {size}; f++) {{",
-                "            Row a = old;",
-                "            merge_one(a, b, 0, f);",
-            ]
-            for n in range(len(e.state)):
-                at = "0" if n in keep else "f"
-                loop.append(f"            row.s{n}[{at}] = a.s{n}[{at}];")
-            out += [*loop, "        }", "    }"]
-        else:
-            out += [
-                "    static void merge_all(Row &a, const Row &b) {",
-                f"        for (int e = 0; e < {self.E}; e++) merge_one(a, b, e, e);",
-                "    }",
-            ]
-        return [
-            *out,
-            "    static void merge(char *a, const char *b) {",
-            "        merge_all(*(Row *)a, *(const Row *)b);",
-            "    }",
-        ]
-
-    def _row_index(self, n: int) -> str:
-        return "e" if self.entry.state[n].per == "value" else "f"
-
-    def _finish(self) -> list[str]:
-        e = self.entry
-        size = self.F if e.weighted else self.E
-        bound = {}
-        for n, s in enumerate(e.state):
-            at = "0" if e.weighted and s.per == "value" else "e"
-            bound[state_a(n, s.kind)] = f"row.s{n}[{at}]"
-        lines, names = scalars(SCALARS, e.finish, bound, "u", "            ")
-        stores = []
-        for n, (f, name) in enumerate(zip(e.finish, names, strict=True)):
-            kind = _RESULT_TYPES[f.kind].replace("T", self.scalar)
-            stores.append(f"            (({kind} *)call.results[{n}])[at * {size} + e] = {name};")
-        return [
-            "    static void finish(const Call &call, const char *state, int64_t at) {",
-            f"        {_SCALAR_TYPES}",
-            "        const Row &row = *(const Row *)state;",
-            f"        for (int e = 0; e < {size}; e++) {{",
-            *lines,
-            *stores,
-            "        }",
-            "    }",
-        ]
-
-    def _keep(self) -> list[str]:
-        """Print the lists of the K smallest, for which ``kernel.h`` has the code."""
-        stores = {
-            "values": "((T *)a.results[{n}])[at * a.n.K + k] = k < s.count ? s.values()[k] : GR_INF(T);",
-            "indices": "((int64_t *)a.results[{n}])[at * a.n.K + k] = k < s.count ? s.columns()[k] : -1;",
-        }
-        return [
-            "    static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }",
-            "    GR_INLINE void begin(Lanes &, const char *) {}",
-            "    GR_INLINE void end(Lanes &, char *, int64_t) {}",
-            "    static void merge(char *a, const char *b) {",
-            "        Row &to = *(Row *)a, &from = *(Row *)b;",
-            "        for (int k = 0; k < from.count; k++)",
-            "            to.insert(from.values()[k], from.columns()[k]);",
-            "    }",
-            "    static void finish(const Call &a, const char *state, int64_t at) {",
-            "        Row &s = *(Row *)state;",
-            "        for (int64_t k = 0; k < a.n.K; k++) {",
-            *("            " + stores[k].replace("{n}", str(n)) for n, k in enumerate(self.entry.keep)),
-            "        }",
-            "    }",
+            "if (__builtin_expect(some != 0, 0)) {",
+            "    Offer<V, R, C> offer; // stored here only, so that `v` can live in registers",
+            "    GR_TILE { offer.values[r][c] = v[r][c], offer.hits[r][c] = hits[r][c]; }",
+            "    insert(states, row_bytes, offer, j0 + at);",
+            "}",
         ]
 
 

@@ -246,10 +246,10 @@ def _verify_block(
         if isinstance(s, Load):
             if s.space == "argument":
                 assert not spaces.count("i"), "pairs read hoisted values only"
-                assert 0 <= bounds(s.offset)[0] and bounds(s.offset)[1] < arguments[s.slot], s
+                _verify_bounds(s, arguments[s.slot])
             else:
                 assert s.space in spaces, f"{s} is out of reach"
-                assert 0 <= bounds(s.offset)[0] and bounds(s.offset)[1] < sizes[s.space], s
+                _verify_bounds(s, sizes[s.space])
         elif isinstance(s, Let):
             kinds = [known[a] for a in s.args]
             for kind, wanted in zip(kinds, s.op.args, strict=False):  # {k} comes last
@@ -257,10 +257,16 @@ def _verify_block(
         elif isinstance(s, Assign):
             assert known[s.name] == known[s.value], f"{s} changes the kind"
         elif isinstance(s, Store):
-            assert stored and 0 <= bounds(s.offset)[0], s
-            assert bounds(s.offset)[1] < sizes[stored], s
+            assert stored, f"{s} is in a block that stores nothing"
+            _verify_bounds(s, sizes[stored])
         elif isinstance(s, Loop):
             assert s.extent >= 1, s
             _verify_block(s.body, known, spaces, sizes, arguments, stored)
         if name:
             known[name] = s.kind  # type: ignore[union-attr]
+
+
+def _verify_bounds(s: Load | Store, size: int) -> None:
+    lo, hi = bounds(s.offset)
+    assert lo >= 0, f"{s} may be below 0"
+    assert hi < size, f"{s} may be above {size - 1}"

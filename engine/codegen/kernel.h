@@ -78,14 +78,23 @@ template <class T> struct Smallest {
         if (count == capacity) limit = v[capacity - 1];
     }
 };
-template <class V> static __attribute__((noinline)) void insert_lanes(Smallest<scalar_of<V>> &s, V x, uint64_t hits, int64_t column) {
-    alignas(GEOREDUCE_VECTOR_BYTES) scalar_of<V> value[lanes_of<V>::count];
-    store(value, x);
-    for (; hits; hits &= hits - 1) {
-        int lane = __builtin_ctzll(hits);
-        s.insert(value[lane], column + lane);
-    }
+// The values of a tile, and for each vector the lanes that may be among the K smallest.
+template <class V, int R, int C> struct Offer {
+    V values[R][C];
+    uint64_t hits[R][C];
+};
+template <class V, int R, int C>
+static __attribute__((noinline)) void insert(char *states, int64_t row_bytes, const Offer<V, R, C> &offer, int64_t column) {
+    constexpr int L = lanes_of<V>::count;
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < C; c++)
+            for (uint64_t hits = offer.hits[r][c]; hits; hits &= hits - 1) {
+                int lane = __builtin_ctzll(hits);
+                ((Smallest<scalar_of<V>> *)(states + r * row_bytes))->insert(offer.values[r][c][lane], column + c * L + lane);
+            }
 }
+// A bit for each of the first `n` lanes.
+GR_INLINE uint64_t first_lanes(int n) { return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1; }
 
 // ---- arguments ---------------------------------------------------------------------------------------------
 
@@ -96,8 +105,10 @@ template <class T> struct Slot {
     GR_INLINE const T *point(const Slot &s, int64_t batch, int64_t n) { return s.data + s.offsets[batch] + n * s.stride; }
 };
 
+// A long call is made in parts, blocks `first` to `last` - 1 of the rows of all batches, so that it can be interrupted
+// between them; the first part fills the buffers of hoisted values.
 struct Sizes {
-    int64_t M, N, batches, threads, K, chunks, column_batches, parameter_batches;
+    int64_t M, N, batches, threads, K, chunks, column_batches, parameter_batches, first, last;
 };
 
 template <class T, int SLOTS, int RESULTS> struct Call {
@@ -165,11 +176,11 @@ template <class K> struct Driver {
         const int64_t row_blocks = (M + RB - 1) / RB, all_rows = a.n.batches * M;
         char *scratch = a.scratch + omp_get_thread_num() * a.scratch_bytes;
         char *mine = scratch + (sizeof(T) * K::NR * RB + 63) / 64 * 64;
-        if (K::NP > 0) {
+        if (K::NP > 0 && a.n.first == 0) {
 #pragma omp for schedule(static)
             for (int64_t b = 0; b < a.n.parameter_batches; b++) K::pack_parameters(a, b, a.parameters + b * K::NP);
         }
-        if (K::NC > 0) {
+        if (K::NC > 0 && a.n.first == 0) {
 #pragma omp for schedule(static)
             for (int64_t v = 0; v < a.n.column_batches * vectors; v++) {
                 const int64_t b = v / vectors;
@@ -178,7 +189,7 @@ template <class K> struct Driver {
             }
         }
 #pragma omp for schedule(dynamic)
-        for (int64_t task = 0; task < a.n.batches * row_blocks * a.n.chunks; task++) {
+        for (int64_t task = a.n.first * a.n.chunks; task < a.n.last * a.n.chunks; task++) {
             const int64_t chunk = task % a.n.chunks, block = task / a.n.chunks;
             const int64_t b = block / row_blocks, i0 = block % row_blocks * RB, first = b * M + i0;
             char *states = a.n.chunks > 1 ? a.states + (chunk * all_rows + first) * row_bytes : mine;

@@ -157,22 +157,64 @@ class Lowering:
             self.emit(ir.Store(k + offset, self.value(e, k)))
 
     def value(self, e: Expr, k: Component) -> str:
-        """Return the name of component k of a node, emitting it where it is not known yet."""
-        if e.dim == 1:
-            with self.outermost():
-                return self._known_or_new(e, 0)
-        return self._known_or_new(e, k)
+        """Return the name of component k of a node, emitting it where it is not known yet.
 
-    def _known_or_new(self, e: Expr, k: Component) -> str:
-        key = (e, ir.index_text(k))
-        for names in reversed(self._names):
-            if key in names:
-                return names[key]
-        name = self._new(e, k)
-        self._names[-1][key] = name
+        What it needs is emitted first, from a stack of our own: formulas may be deep.
+        """
+        stack = [(e, k)]
+        while stack:
+            top = stack[-1]
+            if self._known(*top) is None:
+                needed = [n for n in self._needs(*top) if self._known(*n) is None]
+                if needed:
+                    stack += reversed(needed)
+                    continue
+                self._emit_new(*top)
+            stack.pop()
+        name = self._known(e, k)
+        assert name is not None
         return name
 
+    def _known(self, e: Expr, k: Component) -> str | None:
+        key = (e, "0" if e.dim == 1 else ir.index_text(k))
+        for names in self._names:
+            if key in names:
+                return names[key]
+        return None
+
+    def _emit_new(self, e: Expr, k: Component) -> None:
+        if e.dim == 1:
+            with self.outermost():
+                self._names[0][e, "0"] = self._new(e, 0)
+        else:
+            self._names[-1][e, ir.index_text(k)] = self._new(e, k)
+
+    def _needs(self, e: Expr, k: Component) -> list[tuple[Expr, Component]]:
+        """Return the components of other nodes that component k of a node is made of."""
+        op = e.op
+        if e in self.hoisted or op is None:
+            return []
+        if op.index is not None:
+            return [(e.args[0], op.index(k, e.params, e.args[0].dim))]
+        if op.parts:
+            return _parts(e, k)[1]
+        if op.fold:  # its components come inside its loop, the scalars before it
+            return [(a, 0) for a in self._scalars_below(e)]
+        return [(a, k) for a in e.args]
+
+    def _scalars_below(self, e: Expr) -> list[Expr]:
+        found, todo, seen = [], list(e.args), set(e.args)
+        while todo:
+            a = todo.pop()
+            if a.dim == 1:
+                found.append(a)
+            elif a not in self.hoisted:
+                todo += [x for x in a.args if x not in seen]
+                seen.update(a.args)
+        return found
+
     def _new(self, e: Expr, k: Component) -> str:
+        """Emit component k of a node from what it needs."""
         if e in self.hoisted:
             space, offset = self.hoisted[e]
             return self.emit(ir.Load(self.fresh(), e.kind, space, 0, k + offset))
@@ -182,36 +224,26 @@ class Lowering:
             return self.emit(ir.Constant(self.fresh(), e.kind, e.params[0]))
         op = e.op
         assert op is not None
-        if op.index is not None:
-            return self.value(e.args[0], op.index(k, e.params, e.args[0].dim))
-        if op.parts:
-            return self._part(e, k)
         if op.fold:
             return self._fold(e, k)
-        args = [self.value(a, k) for a in e.args]
+        names = [self._known(*n) or "" for n in self._needs(e, k)]
+        if op.index is not None:
+            return names[0]
+        if op.parts:
+            condition, _ = _parts(e, k)
+            if not condition:
+                return names[0]
+            return self.emit(ir.Choose(self.fresh(), e.kind, condition, *names))
         if "{k}" in op.code:
-            args.append(self.emit(ir.Number(self.fresh(), "index", k)))
-        return self.emit(ir.Let(self.fresh(), e.kind, op, tuple(args)))
-
-    def _part(self, e: Expr, k: Component) -> str:
-        """Component of a concatenation: of the one or the other, or of either."""
-        left, right = e.args
-        n = left.dim
-        lo, hi = bounds(k)
-        if hi < n:
-            return self.value(left, k)
-        if lo >= n:
-            return self.value(right, k + (-n))
-        assert isinstance(k, ir.Index)
-        # both are evaluated, each at an index that it has
-        yes = self.value(left, k.at_most(n - 1))
-        no = self.value(right, k.at_least(n) + (-n))
-        return self.emit(ir.Choose(self.fresh(), e.kind, f"{k.text} < {n}", yes, no))
+            names.append(self.emit(ir.Number(self.fresh(), "index", k)))
+        return self.emit(ir.Let(self.fresh(), e.kind, op, tuple(names)))
 
     def _fold(self, e: Expr, k: Component) -> str:
         """Fold of components by a reduction, as a loop that updates its state."""
         op, (arg,) = e.op, e.args
-        assert op is not None and op.span is not None and op.count is not None
+        assert op is not None
+        assert op.span is not None
+        assert op.count is not None
         entry = REDUCTIONS[op.fold]
         updates = exact_updates(entry) if entry.repair else entry.update
         names = [self.emit(ir.Declare(self.fresh("a"), s.kind, s.init)) for s in entry.state]
@@ -237,6 +269,20 @@ class Lowering:
                 args = tuple(names[a] for a in e.args)
                 names[e] = self.emit(ir.Let(self.fresh(), e.kind, e.op, args))
         return [names[e] for e in roots]
+
+
+def _parts(e: Expr, k: Component) -> tuple[str, list[tuple[Expr, Component]]]:
+    """Return a condition, and what component k of a concatenation is where it holds or not."""
+    left, right = e.args
+    n = left.dim
+    lo, hi = bounds(k)
+    if hi < n:
+        return "", [(left, k)]
+    if lo >= n:
+        return "", [(right, k + (-n))]
+    assert isinstance(k, ir.Index)
+    # both are evaluated, each at an index that it has
+    return f"{k.text} < {n}", [(left, k.at_most(n - 1)), (right, k.at_least(n) + (-n))]
 
 
 def exact_updates(entry: Reduction) -> tuple[Expr, ...]:

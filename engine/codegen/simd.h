@@ -37,6 +37,13 @@
 #define GR_SSE2 1
 #endif
 
+// Newer releases of Clang spell by meaning what used to be a builtin per instruction set.
+#if defined(__clang__) && defined(__has_builtin)
+#if __has_builtin(__builtin_elementwise_fma) && __has_builtin(__builtin_elementwise_sqrt)
+#define GR_ELEMENTWISE 1
+#endif
+#endif
+
 #define GR_INLINE static inline __attribute__((always_inline))
 // Rare or long paths: one copy per kernel. A template, so that unused ones cost nothing and warn of nothing.
 #define GR_OUTLINE static __attribute__((noinline))
@@ -228,7 +235,10 @@ GR_INLINE vd greater(vd a, vd b) { return a > b ? a : b; }
 
 // Correctly rounded a * b + c, for the steps whose exactness rests on the single rounding. Elsewhere a * b + c
 // is enough: -ffp-contract=fast fuses it, and the optimizer may look into it.
-#if GR_AVX512
+#if GR_ELEMENTWISE
+GR_INLINE vf fused(vf a, vf b, vf c) { return __builtin_elementwise_fma(a, b, c); }
+GR_INLINE vd fused(vd a, vd b, vd c) { return __builtin_elementwise_fma(a, b, c); }
+#elif GR_AVX512
 GR_INLINE vf fused(vf a, vf b, vf c) { return __builtin_ia32_vfmaddps512_mask(a, b, c, (uint16_t)-1, 4); }
 GR_INLINE vd fused(vd a, vd b, vd c) { return __builtin_ia32_vfmaddpd512_mask(a, b, c, (uint8_t)-1, 4); }
 #elif GR_AVX2 && defined(__FMA__)
@@ -248,7 +258,15 @@ GR_INLINE vd fused(vd a, vd b, vd c) {
 }
 #endif
 
-// Square root, floor, ceil and rounding to even.
+// Floor, ceil and rounding to even.
+#if GR_ELEMENTWISE
+GR_INLINE vf round(vf x) { return __builtin_elementwise_roundeven(x); }
+GR_INLINE vd round(vd x) { return __builtin_elementwise_roundeven(x); }
+GR_INLINE vf floor(vf x) { return __builtin_elementwise_floor(x); }
+GR_INLINE vd floor(vd x) { return __builtin_elementwise_floor(x); }
+GR_INLINE vf ceil(vf x) { return __builtin_elementwise_ceil(x); }
+GR_INLINE vd ceil(vd x) { return __builtin_elementwise_ceil(x); }
+#else
 #if GR_AVX512
 #define GR_ROUNDING(NAME, MODE)                                                                               \
     GR_INLINE vf NAME(vf x) { return __builtin_ia32_rndscaleps_mask(x, MODE, x, (uint16_t)-1, 4); }           \
@@ -285,8 +303,12 @@ GR_INLINE vd floor(vd x) { return floor_v(x); }
 GR_INLINE vf ceil(vf x) { return -floor_v(-x); }
 GR_INLINE vd ceil(vd x) { return -floor_v(-x); }
 #endif
+#endif
 
-#if GR_AVX512 && !defined(__clang__)
+#if GR_ELEMENTWISE
+GR_INLINE vf sqrt(vf x) { return __builtin_elementwise_sqrt(x); }
+GR_INLINE vd sqrt(vd x) { return __builtin_elementwise_sqrt(x); }
+#elif GR_AVX512 && !defined(__clang__)
 GR_INLINE vf sqrt(vf x) { return __builtin_ia32_sqrtps512_mask(x, x, (uint16_t)-1, 4); }
 GR_INLINE vd sqrt(vd x) { return __builtin_ia32_sqrtpd512_mask(x, x, (uint8_t)-1, 4); }
 #elif GR_AVX2 && !defined(__clang__)
@@ -324,7 +346,7 @@ GR_INLINE vd sqrt(vd x) {
 template <class V> GR_INLINE V sign_v(V x) {
     typedef scalar_of<V> T;
     V one = mulsign(fill<V>((T)1), x);
-    return (x < 0) | (x > 0) ? one : x + (T)0;
+    return ((x < 0) | (x > 0)) ? one : x + (T)0;
 }
 // 0 below zero, else 1 (NaN included)
 template <class V> GR_INLINE V step_v(V x) { return x < 0 ? V{} : fill<V>((scalar_of<V>)1); }

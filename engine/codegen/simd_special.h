@@ -1,4 +1,24 @@
 // Trigonometric, inverse, hyperbolic and error functions, powers. Part of simd.h.
+//
+// Largest error in ulp, of any build (vectors of 64, 32 or 16 bytes, with and without FMA), infinities, NaN and
+// denormals included:
+//             float    double
+//   sin       1.40     1.40
+//   cos       1.40     1.40
+//   tan       1.85     1.70
+//   sinc      2.05     2.00
+//   asin      1.20     1.20
+//   acos      1.15     1.20
+//   atan      1.65     1.70
+//   atan2     2.55     2.60
+//   sinh      1.70     1.75
+//   cosh      1.55     1.55
+//   asinh     1.30     1.30
+//   acosh     1.60     1.60
+//   atanh     1.40     1.35
+//   erf       1.45     1.45
+//   erfc      3.70     3.60
+//   pow       0.65     0.70
 #ifndef GEOREDUCE_SIMD_SPECIAL_H
 #define GEOREDUCE_SIMD_SPECIAL_H
 
@@ -249,16 +269,16 @@ template <class V> GR_INLINE V asinh_v(V x) {
     V z = a * a, w = z / (sqrt(V(z + (T)1)) + (T)1); // asinh(a) = log1p(a + w), w <= a
     w = where(large, V{}, w);
     V s = a + w;
-    return copysign_v(log1p_sum(s, V(w - (s - a))) + where(large, log_2<V>(), V{}), x);
+    return copysign_v(log1p_sum<true>(s, V(w - (s - a))) + where(large, log_2<V>(), V{}), x);
 }
 GR_FUNCTION_1(asinh)
 
 template <class V> GR_INLINE V acosh_v(V x) {
     typedef scalar_of<V> T;
     mask_of<V> large = x > inverse_limit<V>::value;
-    V t = x - (T)1, w = sqrt(V(t * t + (t + t))); // acosh(x) = log1p(t + w), w >= t
+    V t = x - (T)1, w = sqrt(fused(t, t, V(t + t))); // acosh(x) = log1p(t + w), w >= t
     V s = where(large, x, t + w), lost = where(large, V{}, t - (s - w));
-    V result = log1p_sum(s, lost) + where(large, log_2<V>(), V{});
+    V result = log1p_sum<true>(s, lost) + where(large, log_2<V>(), V{});
     return x < (T)1 ? fill<V>(GR_NAN(T)) : result;
 }
 GR_FUNCTION_1(acosh)
@@ -270,7 +290,7 @@ template <class V> GR_INLINE V atanh_v(V x) {
     // atanh(a) = log1p(2 a / (1 - a)) / 2, and 2 a / (1 - a) = 2 a + 2 a^2 / (1 - a)
     V head = where(small, twice, V{}), tail = where(small, twice * a, twice) / ((T)1 - a);
     V s = head + tail;
-    return copysign_v(V(log1p_sum(s, V(tail - (s - head))) * (T)0.5), x);
+    return copysign_v(V(log1p_sum<true>(s, V(tail - (s - head))) * (T)0.5), x);
 }
 GR_FUNCTION_1(atanh)
 
@@ -287,28 +307,28 @@ GR_INLINE vd erf_head(vd z) {
                 1.64610084778027e-06, -1.6350396222864617e-07, 1.466032872274226e-08, -1.137495573607015e-09,
                 5.960685338520971e-11);
 }
-// (x + 3) exp(x^2) erfc(x) for x >= 1 as a polynomial in t = (x - 3) / (x + 3), good until erfc underflows
+// (x + 3) exp(x^2) erfc(x) for x >= 1 as a polynomial in t = (x - 5) / (x + 3), good until erfc underflows
 GR_INLINE vf erfc_tail(vf t) {
-    return poly(t, 1.0740069f, -8.833944e-01f, 5.902285e-01f, -3.1046927e-01f, 1.1952459e-01f, -2.6798626e-02f,
-                -1.1968253e-03f, 2.8821009e-03f, -5.4531643e-04f);
+    return poly(t, 8.856371e-01f, -4.7966146e-01f, 2.238729e-01f, -8.762496e-02f, 2.731577e-02f, -6.001022e-03f,
+                5.148113e-04f, 2.3913212e-04f, -5.459322e-05f);
 }
 GR_INLINE vd erfc_tail(vd t) {
-    return poly(t, 1.0740069070883398, -0.8833944531698841, 0.5902283571041032, -0.3104672619004956,
-                0.11952776128714027, -0.026827234627608644, -0.0012124166207954535, 0.0030340620611607936,
-                -0.0005483098245582625, -0.00027677843256594865, 0.00010756297734606175, 3.0401142216285683e-05,
-                -1.7480069203733624e-05, -4.75576698052536e-06, 2.7995706389396923e-06, 9.95847985705829e-07,
-                -4.720199997097269e-07, -1.9483372978097375e-07, 9.375156563302187e-08);
+    return poly(t, 0.885637101864549, -0.4796614430843349, 0.22387273334256708, -0.08762571665292776,
+                0.02731798719241667, -0.005992101444684181, 0.0005111598775639495, 0.0002056598337939577,
+                -8.285367415729734e-05, 2.220122959000791e-06, 6.227384427174436e-06, -1.1154732246583792e-06,
+                -4.448036145340704e-07, 1.5254301085581732e-07, 3.642641408523839e-08, -1.8080579058626737e-08,
+                -4.044758883569524e-09, 1.706710113286884e-09, 5.285441497407872e-10);
 }
 // erfc(x) for x >= 1
 template <class V> GR_INLINE V erfc_positive(V x) {
     typedef scalar_of<V> T;
     x = lesser(fill<V>(sizeof(T) == 4 ? (T)11 : (T)28), x); // 0 from there on; NaN stays
-    V c = x + (T)3, t = (x - (T)3) / c;
+    V c = x + (T)3, t = (x - (T)5) / c;
     V square = x * x, lost = fused(x, x, V(-square)); // x^2 = square + lost
-    V inverse = ((T)1 - t) * (T)(1.0 / 6), off = (x - (c - (T)3)) * inverse; // x + 3 = c (1 + off)
-    V e = exp_sum(V(-square), V(-lost - off), (T)0);
-    V p = erfc_tail(t), q = p / c, rest = fused(-q, c, p) * inverse; // p / c = q + rest
-    return e * q + e * rest;
+    V p = erfc_tail(t), q = p / c;
+    // Relative errors of c and of q, for the exponent to make up; 1 / c = (1 - t) / 8, 1 / p ~ 1.13 + 0.58 t.
+    V off = (x - (c - (T)3)) * (((T)1 - t) * (T)0.125) - fused(-q, c, p) * (t * (T)0.58 + (T)1.13);
+    return exp_sum(V(-square), V(-lost - off), (T)0) * q;
 }
 template <class V> GR_INLINE V erf_v(V x) {
     typedef scalar_of<V> T;

@@ -1,1 +1,1 @@
-"""What is computed: formulas, operations, reductions and rules; knows no code, arrays or machines."""
+"""What is computed: formulas, operations, reductions, rules; no code, arrays or machines."""

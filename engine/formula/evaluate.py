@@ -42,7 +42,8 @@ def evaluate(
             elif e.is_constant:
                 known[e] = np.full(e.dim, e.params[0], NUMPY_KINDS.get(e.kind, dtype))
             else:
-                assert e.op is not None and e.op.numpy is not None
+                assert e.op is not None
+                assert e.op.numpy is not None
                 result = np.asarray(e.op.numpy(*(known[a] for a in e.args), *e.params))
                 if e.kind == "real" and result.dtype != dtype:
                     result = result.astype(dtype)

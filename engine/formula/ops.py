@@ -126,9 +126,7 @@ class Op:
         missing = len(self.params) - len(given)
         if len(operands) < n or missing < 0 or missing > len(self.defaults):
             names = ", ".join([f"argument {i + 1}" for i in range(n)] + list(self.params))
-            raise TypeError(
-                expected(f"{self.name}({names})", f"{len(operands)} arguments", "")
-            )
+            raise TypeError(expected(f"{self.name}({names})", f"{len(operands)} arguments", ""))
         params = given + self.defaults[len(self.defaults) - missing :] if missing else given
         args = tuple(a if isinstance(a, Expr) else constant(a) for a in operands[:n])
         args = tuple(_cast(self, args))

@@ -60,7 +60,7 @@ RULES: list[Rule] = [
         (_m1 * x, -x),
         (x / _1, x),
         (x / _m1, -x),
-        (-(-x), x),
+        (o.neg(o.neg(x)), x),
         (x + (-y), x - y),
         ((-x) + y, y - x),
         (x - (-y), x + y),

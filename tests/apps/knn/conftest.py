@@ -101,9 +101,9 @@ def rounding(metric: str, d: Any, queries: Any, database: Any, dtype: Any) -> An
     h = (D / 2 + 4) eps, the relative rounding of a norm and two divisions. The squared distance 2 c
     moves by 2 sqrt(2 c) 2 h + (2 h)^2, and c by half of it.
 
-    For the Poincaré distance 2 asinh(sqrt(s)), where s has a relative error, that of the distance is
-    half of it at most. s gets the D + 3 of above, 4 for two quotients and their rounding, and, as
-    1 - |x|^2 is a sum of D + 1 terms below 1, (D + 1) / gap for each point; asinh, 2 more.
+    For the Poincaré distance 2 asinh(sqrt(s)), where s has a relative error, that of the distance
+    is half of it at most. s gets the D + 3 of above, 4 for two quotients and their rounding, and,
+    as 1 - |x|^2 is a sum of D + 1 terms below 1, (D + 1) / gap for each point; asinh, 2 more.
     """
     D, eps = queries.shape[1], float(np.finfo(dtype).eps)
     relative = 2 * (D + 3) * eps

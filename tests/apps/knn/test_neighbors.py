@@ -130,7 +130,7 @@ def test_graph(mode: str, itself: bool, dtype: Any, backend: str, rng: Any) -> N
     assert graph.dtype == (dtype if mode == "distance" else np.float64)
     assert (graph.indptr == theirs.indptr).all()
     assert (graph.indices == theirs.indices).all()  # random points: no ties
-    # both within (D + 3) eps of the truth; theirs loses its square's digits to |x| + |y| < 2 sqrt(3)
+    # both within (D + 3) eps of the truth; theirs loses its square's to (|x| + |y|)^2 <= 12
     limit = 2 * 6 * np.finfo(dtype).eps
     lost = 6 * np.finfo(np.float64).eps * 12 / graph.data
     assert (np.abs(graph.data - theirs.data) <= limit * graph.data + lost).all()
@@ -160,13 +160,15 @@ def test_distances_do_not_cancel(dtype: Any, backend: str) -> None:
 def test_dtypes_meet_in_the_wider(backend: str, rng: Any) -> None:
     X, Q = rng.random((20, 3)), rng.random((5, 3))
     narrow = NearestNeighbors(n_neighbors=2, backend=backend).fit(X.astype(np.float32))
-    wide = NearestNeighbors(n_neighbors=2, backend=backend).fit(X.astype(np.float32) * 1.0)
-    for model in (narrow, wide):
-        assert model.kneighbors(Q)[0].dtype == np.float64
+    wide = NearestNeighbors(n_neighbors=2, backend=backend).fit(X)
     assert narrow.kneighbors(Q.astype(np.float32))[0].dtype == np.float32
-    widened = X.astype(np.float32).astype(np.float64)
-    exact = NearestNeighbors(n_neighbors=2, backend=backend).fit(widened)
-    assert (narrow.kneighbors(Q)[0] == exact.kneighbors(Q)[0]).all()
+    for model, queries in ((narrow, Q), (wide, Q.astype(np.float32))):
+        database = model._fit_X.astype(np.float64)
+        exact = NearestNeighbors(n_neighbors=2, backend=backend).fit(database)
+        distances, indices = model.kneighbors(queries)
+        assert distances.dtype == np.float64
+        assert (distances == exact.kneighbors(queries.astype(np.float64))[0]).all()
+        assert (indices == exact.kneighbors(queries.astype(np.float64))[1]).all()
 
 
 @pytest.mark.parametrize("kind", ["int64", "int8", "uint8", "bool", "float16", "object", "list"])

@@ -18,12 +18,12 @@ from georeduce.apps.knn._weights import neighbor_weights, shares, vote
 from georeduce.engine import options
 
 
-def gauss(distances: Any) -> Any:
-    return np.exp(-(distances**2))
+def softened(distances: Any) -> Any:
+    return 1 / (1 + distances)
 
 
-WEIGHTS = [None, "uniform", "distance", gauss]
-each_weights = pytest.mark.parametrize("weights", WEIGHTS, ids=["None", "uniform", "distance", "gauss"])
+WEIGHTS = {"None": None, "uniform": "uniform", "distance": "distance", "softened": softened}
+each_weights = pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
 METRICS = ["euclidean", "manhattan", "cosine"]
 
 
@@ -34,8 +34,9 @@ def lattice(rng: Any, n: int, D: int = 2) -> Any:
 
 def peer_of(model: Any) -> Any:
     """Scikit-learn's estimator with the same parameters."""
-    params = {k: v for k, v in model.get_params().items() if k != "backend"} | {"algorithm": "brute"}
-    return getattr(sklearn.neighbors, type(model).__name__)(**params)
+    params = {k: v for k, v in model.get_params().items() if k != "backend"}
+    peer = getattr(sklearn.neighbors, type(model).__name__)
+    return peer(**params).set_params(algorithm="brute")
 
 
 # --- Against scikit-learn, end to end ---------------------------------------------------------
@@ -51,7 +52,7 @@ def unambiguous(problem: Any, metric: str, dtype: Any, k: int, truth: Any) -> An
     return d1 - d0 > 2 * (t0 + t1)
 
 
-@each_weights
+@pytest.mark.parametrize("weights", list(WEIGHTS.values())[1:], ids=list(WEIGHTS)[1:])
 @pytest.mark.parametrize("metric", METRICS)
 def test_classifier_is_scikit_learns(
     metric: str, weights: Any, problem: Any, dtype: Any, backend: str, truth: Any
@@ -61,15 +62,15 @@ def test_classifier_is_scikit_learns(
     model.fit(problem.database, problem.labels)
     peer = peer_of(model).fit(problem.database, problem.labels)
     clear = unambiguous(problem, metric, dtype, k, truth)
-    assert clear.mean() > 0.4
+    assert clear.mean() > 0.2  # the rest are ties, in iris most
     queries = problem.queries[clear]
     ours, theirs = model.predict_proba(queries), peer.predict_proba(queries)
-    if weights in (None, "uniform"):
+    if weights == "uniform":
         assert (ours == theirs).all()
         assert (model.predict(queries) == peer.predict(queries)).all()
     else:
-        # a relative error r of the distances gives one of at most r (1 / d) or 2 r d^2 (gauss, and
-        # the weights are then below exp(-d^2)), hence at most 4 r in a share of either
+        # a relative error r of the distances gives one of at most r in these weights, of 2 r in the
+        # ratio of two sums of them, on either side
         true = truth.true_distances(metric, queries, problem.database)
         off = truth.rounding(metric, true, queries, problem.database, dtype)
         off = off + truth.their_rounding(metric, queries, problem.database, true)
@@ -78,7 +79,7 @@ def test_classifier_is_scikit_learns(
         relative = np.where(d > 0, t / np.where(d > 0, d, 1), 0).max(axis=1, keepdims=True)
         safe = (d > 0).all(axis=1)  # theirs may take a distance of zero for one of 1e-8
         assert safe.mean() > 0.9
-        limit = 4 * relative * (1 if weights == "distance" else np.maximum(1, d.max() ** 2))
+        limit = 4 * relative
         assert (abs(ours - theirs) <= limit)[safe].all()
         top = np.sort(theirs, axis=1)
         decided = safe & (top[:, -1] - top[:, -2] > 2 * limit[:, 0])
@@ -196,13 +197,13 @@ def test_a_neighbor_at_distance_zero_counts_alone(backend: str) -> None:
 
 def test_predictions_hold_no_matrix_of_all_pairs(backend: str, rng: Any) -> None:
     """Neither queries times samples, nor queries times classes where only a label is asked for."""
-    n = 4000
+    n = 2000
     X = rng.random((n, 2))
     matrix = 8 * n * n
     for cls in (KNeighborsClassifier, KNeighborsRegressor):
         for weights in ("uniform", "distance"):
-            model = cls(3, weights=weights, backend=backend).fit(X, np.arange(n))
-            with options(tile_bytes=2**21):
+            model = cls(3, weights=weights, backend=backend).fit(X, np.arange(n) // 2)
+            with options(tile_bytes=2**19):
                 model.predict(X[:1])  # imports, and compiles
                 tracemalloc.start()
                 model.predict(X)
@@ -261,9 +262,9 @@ def test_nobody_votes(backend: str, rng: Any) -> None:
     X, y = lattice(rng, 20), np.arange(20) % 2
     model = KNeighborsClassifier(weights=lambda d: d < 5, backend=backend).fit(X, y)
     far = [[0.0, 0.0], [50.0, 50.0]]
+    rule = "Expected a neighbor of every sample to have a weight other than zero"
     for predict in (model.predict, model.predict_proba):
-        with pytest.raises(ValueError, match="Expected a neighbor of every sample to have a weight "
-                           "other than zero, but got zero weights only for sample 1."):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{rule}, but got zero weights only for sample 1"):
             predict(far)
     regressor = KNeighborsRegressor(weights=lambda d: d < 5, backend=backend).fit(X, y)
     with np.errstate(invalid="ignore"):
@@ -288,20 +289,22 @@ def test_wrong_weights(cls: Any, weights: Any, got: str) -> None:
 
 def test_weights_that_changed_after_fit() -> None:
     model = KNeighborsClassifier(1, backend="numpy").fit(np.eye(3), [0, 1, 0])
-    with pytest.raises(ValueError, match="Expected weights to be 'uniform' or 'distance' or a function"
-                       " or None, but got 'distanse'. Did you mean 'distance'?"):  # fmt: skip
+    rule = "Expected weights to be 'uniform' or 'distance' or a function or None"
+    with pytest.raises(ValueError, match=f"{rule}, but got 'distanse'. Did you mean 'distance'"):
         model.set_params(weights="distanse").predict(np.eye(3))
 
 
 @pytest.mark.parametrize("cls", [KNeighborsClassifier, KNeighborsRegressor])
 def test_sparse_targets(cls: Any) -> None:
     """Scikit-learn takes them and then fails, or makes classes of matrices."""
-    with pytest.raises(ValueError, match="Expected y as a dense array, but got a sparse one."):
+    with pytest.raises(ValueError, match="Expected y as a dense array, but got a sparse one"):
         cls(1).fit(np.eye(3), sparse.csr_array(np.eye(3)))
 
 
 def test_targets_of_a_regression_are_numbers(rng: Any) -> None:
-    with pytest.raises(ValueError, match="Expected y to be real numbers, but got could not convert"):
+    with pytest.raises(
+        ValueError, match="Expected y to be real numbers, but got could not convert"
+    ):
         KNeighborsRegressor(1).fit(np.eye(3), ["a", "b", "c"])
     model = KNeighborsRegressor(1, backend="numpy").fit(np.eye(3), np.array([1, 2, 3], object))
     assert model.predict(np.eye(3)).tolist() == [1, 2, 3]

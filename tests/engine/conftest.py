@@ -1,0 +1,82 @@
+"""Compiles what a module of tests needs before its first test, in few translation units.
+
+A module that has a function ``tasks()``, which returns lists of tasks, gets them compiled, `GROUP`
+of a list at a time; one compiler run for each kernel would take several times as long. What is
+compiled together never depends on what ran before, so that a second pass of the suite finds every
+library in the cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from georeduce.engine.backends import get_backend
+from georeduce.engine.backends._base import Task
+from georeduce.engine.errors import CompileError
+
+GROUP = 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Forget the kernels of other modules, and compile the module's own."""
+    openmp = get_backend("openmp")
+    if openmp.missing():
+        return
+    openmp._loaded.clear()  # type: ignore[attr-defined]
+    collect = getattr(request.module, "tasks", None)
+    if collect is None:
+        return
+    groups = []
+    for together in collect():
+        wanted = list(dict.fromkeys(together))
+        groups += [wanted[n : n + GROUP] for n in range(0, len(wanted), GROUP)]
+    folder = tmp_path_factory.getbasetemp()
+    worker = hasattr(request.config, "workerinput")
+    _share(groups, folder.parent if worker else folder)
+
+
+def _share(groups: list[Sequence[Task]], folder: Path) -> None:
+    """Compile groups; of those that another process is at, the result is taken from the cache."""
+    waiting = list(groups)
+    for block in (False, True):
+        for group in list(waiting):
+            name = sha256(repr(group).encode()).hexdigest()[:16]
+            with _locked(folder / f"compiling-{name}", block) as mine:
+                if mine:
+                    _prepare(group)
+                    waiting.remove(group)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, block: bool) -> Iterator[bool]:
+    """Yield whether this process holds the lock of a file."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # only Unix has it
+        yield True
+        return
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if block else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _prepare(group: Sequence[Task]) -> None:
+    """Compile a group; what cannot be is left for the test that wants it to say so."""
+    openmp = get_backend("openmp")
+    printable = []
+    for task in group:
+        with contextlib.suppress(Exception):
+            openmp.source(task)
+            printable.append(task)
+    with contextlib.suppress(CompileError):
+        openmp.prepare(printable)
