@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import methods as _methods
+from . import matrix as _matrix
 from . import ops
 from .config import Options, get_options, options, set_options, show_config
 from .errors import (
@@ -36,7 +36,7 @@ from .errors import (
 from .lazy import LazyTensor, Pm, Vi, Vj
 from .methods import concatenate
 
-del _methods
+del _matrix
 
 
 def __getattr__(name: str) -> Any:

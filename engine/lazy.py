@@ -17,7 +17,6 @@ import numpy as np
 
 from .arrays import FLOATS, check_array, check_numbers, library_of, scalar_value
 from .errors import ArgumentError, DTypeError, ShapeError, did_you_mean, expected
-from .formula import ops as o
 from .formula.expr import (
     PAIR,
     Expr,
@@ -118,9 +117,13 @@ class LazyTensor:
         return new
 
     @property
-    def dim(self) -> int:
-        """Length of the feature axis, D."""
+    def D(self) -> int:
+        """Length of the feature axis."""
         return self.expr.dim
+
+    def dim(self) -> int:
+        """Return the number of axes, as KeOps and PyTorch do; `D` is the length of the last."""
+        return len(self.shape)
 
     @property
     def full_shape(self) -> tuple[int, ...]:
@@ -140,7 +143,7 @@ class LazyTensor:
 
     @property
     def ndim(self) -> int:
-        """Length of the shape."""
+        """Number of axes."""
         return len(self.shape)
 
     @property
@@ -176,29 +179,10 @@ class LazyTensor:
         cure = "Use .dense() for a small one, or reduce it."
         raise DTypeError(expected("a NumPy array", "a LazyTensor, which is never stored", cure))
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:  # Any: type checkers do not see attached methods
         known = [n for n in dir(type(self)) if not n.startswith("_")]
         cure = did_you_mean(name, known)
         raise AttributeError(f"LazyTensor has no operation {name!r}. {cure}".rstrip())
-
-    def __getitem__(self, key: Any) -> LazyTensor:
-        """Return components of the feature axis: ``x[2]``, ``x[-1]``, ``x[..., 1:5:2]``."""
-        if isinstance(key, tuple) and key and key[-1] is not Ellipsis:
-            if not all(k is Ellipsis or k == slice(None) for k in key[:-1]):
-                cure = "Index the arrays before they become LazyTensors."
-                raise ArgumentError(expected("an index of the last axis only", f"{key!r}", cure))
-            key = key[-1]
-        if isinstance(key, slice):
-            return apply(_slice, (self,), (key.start, key.stop, key.step))
-        return apply(o.OPS["elem"], (self,), (key,))
-
-
-def _slice(e: Expr, start: Any, stop: Any, step: Any) -> Expr:
-    span = range(*slice(start, stop, step).indices(e.dim))
-    if not span:
-        got = f"{start}:{stop}:{step}"
-        raise ShapeError(expected(f"a slice that keeps some of {e.dim} components", got))
-    return o.take(e, span.start, span.step, len(span))
 
 
 _swapped = lru_cache(maxsize=4096)(swap_axes)

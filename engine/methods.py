@@ -6,16 +6,15 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from .arrays import check_array, library_of
-from .backends import choose_backend, run
+from .arrays import library_of
+from .backends import run
 from .backends._base import Data, Task, make_task
 from .config import options
 from .errors import ArgumentError, ShapeError, expected
+from .formula.expr import Expr
 from .formula.ops import OPS, Op
 from .formula.reductions import REDUCTIONS
-from .lazy import LazyTensor, Vj, apply, check_dtype, join, promote
+from .lazy import LazyTensor, apply, check_dtype, join, promote
 
 _INTERNAL = {"take", "repeat", "tile", "contract", "truth", "to_real", "to_index", "add_index"}
 
@@ -47,7 +46,7 @@ def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -
     """Return the task and the data of a reduction, axes exchanged so that j is reduced."""
     if x.expr.dim != 1 and REDUCTIONS[name].scalar:
         cure = "Reduce its feature axis first, for example with .sum(-1)."
-        raise ShapeError(expected(f"a formula of dimension 1 for {name}", f"{x.dim}", cure))
+        raise ShapeError(expected(f"a formula of dimension 1 for {name}", f"{x.D}", cure))
     if weight is None:
         shape, other = x, None
     else:
@@ -126,7 +125,7 @@ def _reduction_method(name: str) -> Callable[..., Any]:
         def method(
             self: LazyTensor, K: int, axis: int | None = None, dim: int | None = None, **how: Any
         ) -> Any:
-            along = _pair_axis(self, axis, dim, name)
+            along = pair_axis(self, axis, dim, name)
             return reduce(self, name, along, _check_count(K, name), **how)
 
         extra, dims = "\n    K : int\n        How many.", ", here K"
@@ -139,7 +138,7 @@ def _reduction_method(name: str) -> Callable[..., Any]:
             dim: int | None = None,
             **how: Any,
         ) -> Any:
-            along = _pair_axis(self, axis, dim, name)
+            along = pair_axis(self, axis, dim, name)
             return reduce(self, name, along, weight=weight, **how)
 
         extra = "\n    weight : LazyTensor or array\n        Scalar or vector weights."
@@ -153,7 +152,7 @@ def _reduction_method(name: str) -> Callable[..., Any]:
             weight: Any = None,
             **how: Any,
         ) -> Any:
-            along = _pair_axis(self, axis, dim, name)
+            along = pair_axis(self, axis, dim, name)
             which = name if weight is None else "logsumexp_weight"
             return reduce(self, which, along, weight=weight, **how)
 
@@ -185,7 +184,8 @@ def _no_features(x: LazyTensor, name: str) -> ArgumentError:
     return ArgumentError(expected(what, "the feature axis"))
 
 
-def _pair_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) -> str:
+def pair_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) -> str:
+    """Return "i" or "j" for the axis that the user wrote."""
     along = reduction_axis(x, axis, dim, name)
     if along == "features":
         raise _no_features(x, name)
@@ -225,6 +225,33 @@ def _power(self: LazyTensor, n: Any) -> LazyTensor:
     return apply(OPS["pow"], (self, n))
 
 
+def _or(self: LazyTensor, other: Any) -> LazyTensor:
+    """Scalar product ``(x | y)``; of two formulas of truth values, logical or."""
+    if self.expr.kind == "boolean" and getattr(other, "expr", self.expr).kind == "boolean":
+        return apply(OPS["logical_or"], (self, other))
+    return apply(OPS["dot"], (self, other))
+
+
+def _getitem(self: LazyTensor, key: Any) -> LazyTensor:
+    """Return components of the feature axis: ``x[2]``, ``x[-1]``, ``x[..., 1:5:2]``."""
+    if isinstance(key, tuple) and key and key[-1] is not Ellipsis:
+        if not all(k is Ellipsis or k == slice(None) for k in key[:-1]):
+            cure = "Index the arrays before they become LazyTensors."
+            raise ArgumentError(expected("an index of the last axis only", f"{key!r}", cure))
+        key = key[-1]
+    if isinstance(key, slice):
+        return apply(_slice, (self,), (key.start, key.stop, key.step))
+    return apply(OPS["elem"], (self,), (key,))
+
+
+def _slice(e: Expr, start: Any, stop: Any, step: Any) -> Expr:
+    span = range(*slice(start, stop, step).indices(e.dim))
+    if not span:
+        got = f"{start}:{stop}:{step}"
+        raise ShapeError(expected(f"a slice that keeps some of {e.dim} components", got))
+    return OPS["take"](e, span.start, span.step, len(span))
+
+
 def _attach_operations() -> None:
     for op in OPS.values():
         if op.name in _INTERNAL:
@@ -248,12 +275,14 @@ def _attach_operations() -> None:
             method.__name__ = name
             setattr(LazyTensor, name, method)
             setattr(LazyTensor, f"{name}_reduction", method)
+    setattr(LazyTensor, "__getitem__", _getitem)
+    setattr(LazyTensor, "norm", _norm)
+    setattr(LazyTensor, "concatenate", staticmethod(concatenate))
+    setattr(LazyTensor, "cat", staticmethod(lambda tensors, dim=-1: concatenate(tensors, dim)))
+    setattr(LazyTensor, "__or__", _or)
     setattr(LazyTensor, "__pow__", _power)
     setattr(LazyTensor, "power", _power)
     setattr(LazyTensor, "__rpow__", lambda self, x: apply(OPS["pow"], (x, self)))
-
-
-_attach_operations()
 
 
 def _norm(self: LazyTensor, p: float = 2) -> LazyTensor:
@@ -287,75 +316,4 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> LazyTensor:
     return result
 
 
-# --- Matrices ----------------------------------------------------------------------------------
-
-
-def _matmul(self: LazyTensor, b: Any, **how: Any) -> Any:
-    """Return ``K @ b``, the sum over j of ``K[i, j] * b[j]``.
-
-    Parameters
-    ----------
-    b : array of shape (N,) or (..., N, E)
-        What the matrix is applied to.
-
-    Returns
-    -------
-    array of shape (M,) or (..., M, E)
-    """
-    b = check_array(b, "b")
-    vector = b.ndim == 1
-    N = 1 if self.N is None else self.N
-    if b.shape[0 if vector else -2] != N:
-        what = f"b of shape ({N},) or ({N}, E) for a matrix of {N} columns"
-        raise ShapeError(expected(what, f"shape {b.shape}"))
-    result = reduce(apply(OPS["mul"], (self, Vj(b[:, None] if vector else b))), "sum", "j", **how)
-    return result[..., 0] if vector else result
-
-
-def _rmatmul(self: LazyTensor, b: Any) -> Any:
-    b = np.asarray(b)
-    return (
-        _matmul(self.T, b)
-        if b.ndim == 1
-        else np.swapaxes(_matmul(self.T, np.ascontiguousarray(np.swapaxes(b, -1, -2))), -1, -2)
-    )
-
-
-def _dense(self: LazyTensor) -> Any:
-    """Return the array of all values: for small cases and checks only, it is of size M N D."""
-    from .backends.numpy import values
-
-    task, data = build(self, "sum", "j")
-    v, _ = values(task, data, slice(0, data.M), slice(0, data.N))
-    return np.array(v).reshape(self.shape)
-
-
-def _source(
-    self: LazyTensor,
-    reduction: str = "sum",
-    axis: int = 1,
-    weight: Any = None,
-    backend: str | None = None,
-) -> str:
-    """Return the program that a backend would run for a reduction, without running it."""
-    if reduction not in REDUCTIONS:
-        raise ArgumentError(expected(f"one of {sorted(REDUCTIONS)}", repr(reduction)))
-    along = _pair_axis(self, axis, None, reduction)
-    task, _ = build(self, reduction, along, 1, weight)
-    return choose_backend(backend).source(task)
-
-
-for _name, _method in {
-    "norm": _norm,
-    "__matmul__": _matmul,
-    "__rmatmul__": _rmatmul,
-    "matvec": _matmul,
-    "matmat": _matmul,
-    "rmatvec": lambda self, b: _matmul(self.T, b),
-    "rmatmat": lambda self, b: _matmul(self.T, b),
-    "dense": _dense,
-    "source": _source,
-    "concatenate": staticmethod(concatenate),
-    "cat": staticmethod(lambda tensors, dim=-1: concatenate(tensors, dim)),
-}.items():
-    setattr(LazyTensor, _name, _method)
+_attach_operations()

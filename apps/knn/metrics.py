@@ -69,7 +69,8 @@ class Metric:
         """Return the surrogate of all queries (M, D), as rows, and the database (N, D)."""
         x, y = self.prepare(queries), self.prepare(database)
         formula = self.surrogate or self.formula
-        return formula(*map(Vi, x), *map(Vj, y), **keywords)
+        value: LazyTensor = formula(*map(Vi, x), *map(Vj, y), **keywords)
+        return value
 
 
 # --- Formulas ---------------------------------------------------------------------------------
@@ -178,8 +179,8 @@ def surrogate(
     cure = "Reduce the features, for example with .sum(-1)."
     if not isinstance(found, LazyTensor):
         raise ParameterError(expected(what, f"{type(found).__name__}", cure))
-    if found.dim != 1:
-        raise ShapeError(expected(what, f"dimension {found.dim}", cure))
+    if found.D != 1:
+        raise ShapeError(expected(what, f"dimension {found.D}", cure))
     if found.batch or (found.M, found.N) != (len(queries), len(database)):
         cure = "Use both arguments, and no other points."
         raise ShapeError(expected(what, f"shape {found.full_shape}", cure))

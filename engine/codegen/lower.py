@@ -161,33 +161,32 @@ class Lowering:
 
         What it needs is emitted first, from a stack of our own: formulas may be deep.
         """
+        if e.dim == 1 and len(self._blocks) > 1:
+            with self.outermost():
+                return self.value(e, 0)
         stack = [(e, k)]
         while stack:
             top = stack[-1]
             if self._known(*top) is None:
                 needed = [n for n in self._needs(*top) if self._known(*n) is None]
-                if needed:
-                    stack += reversed(needed)
+                outer = [n for n in needed if n[0].dim == 1 and len(self._blocks) > 1]
+                for scalar, _ in outer:
+                    self.value(scalar, 0)
+                if len(needed) > len(outer):
+                    stack += reversed([n for n in needed if n not in outer])
                     continue
-                self._emit_new(*top)
+                self._names[-1][_key(*top)] = self._new(*top)
             stack.pop()
         name = self._known(e, k)
         assert name is not None
         return name
 
     def _known(self, e: Expr, k: Component) -> str | None:
-        key = (e, "0" if e.dim == 1 else ir.index_text(k))
+        key = _key(e, k)
         for names in self._names:
             if key in names:
                 return names[key]
         return None
-
-    def _emit_new(self, e: Expr, k: Component) -> None:
-        if e.dim == 1:
-            with self.outermost():
-                self._names[0][e, "0"] = self._new(e, 0)
-        else:
-            self._names[-1][e, ir.index_text(k)] = self._new(e, k)
 
     def _needs(self, e: Expr, k: Component) -> list[tuple[Expr, Component]]:
         """Return the components of other nodes that component k of a node is made of."""
@@ -269,6 +268,10 @@ class Lowering:
                 args = tuple(names[a] for a in e.args)
                 names[e] = self.emit(ir.Let(self.fresh(), e.kind, e.op, args))
         return [names[e] for e in roots]
+
+
+def _key(e: Expr, k: Component) -> tuple[Expr, str]:
+    return e, "0" if e.dim == 1 else ir.index_text(k)
 
 
 def _parts(e: Expr, k: Component) -> tuple[str, list[tuple[Expr, Component]]]:

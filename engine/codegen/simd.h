@@ -1,16 +1,16 @@
 // Vectors for the generated CPU kernels: types, memory, masks, elementary arithmetic.
 //
-// Written with GCC/Clang vector extensions (C++17, GCC >= 9, Clang >= 12), so that one source serves AVX-512
-// (64-byte vectors), AVX2 (32), SSE and NEON (16). Builtins of an instruction set stand under `#if` where they
-// pay, each beside a generic form. No system header but <stdint.h>: <cmath> and <immintrin.h> cost more
-// compile time than the kernel.
+// Written with GCC/Clang vector extensions (C++17, GCC >= 9, Clang >= 12), so that one source
+// serves AVX-512 (64-byte vectors), AVX2 (32), SSE and NEON (16). Builtins of an instruction set
+// stand under `#if` where they pay, each beside a generic form. No system header but <stdint.h>:
+// <cmath> and <immintrin.h> cost more compile time than the kernel.
 //
-//   vf   float lanes            mf   int32 lanes, as many as vf: comparison masks (0 / -1) and indices
-//   vd   double lanes           md   int64 lanes, as many as vd
+//   vf   float lanes      mf   int32 lanes, as many as vf: comparison masks (0 / -1) and indices
+//   vd   double lanes     md   int64 lanes, as many as vd
 //
-// Arithmetic, comparisons and shifts are the operators of the language. The elementary functions are in
-// simd_math.h and simd_special.h; all have overloads for vf, vd, float and double.
-// Expected flags: -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast, and never -ffast-math or one of
+// Arithmetic, comparisons and shifts are the operators of the language. The elementary functions
+// are in simd_math.h and simd_special.h; all have overloads for vf, vd, float and double. Expected
+// flags: -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast, and never -ffast-math or one of
 // its parts that assume finite or reorderable arithmetic.
 #ifndef GEOREDUCE_SIMD_H
 #define GEOREDUCE_SIMD_H
@@ -45,12 +45,13 @@
 #endif
 
 #define GR_INLINE static inline __attribute__((always_inline))
-// Rare or long paths: one copy per kernel. A template, so that unused ones cost nothing and warn of nothing.
+// Rare or long paths: one copy per kernel. A template, so that unused ones cost nothing and warn of
+// nothing.
 #define GR_OUTLINE static __attribute__((noinline))
 
 namespace gr {
 
-// ---- types -------------------------------------------------------------------------------------------------
+// ---- types --------------------------------------------------------------------------------------
 
 typedef float vf __attribute__((vector_size(GEOREDUCE_VECTOR_BYTES)));
 typedef double vd __attribute__((vector_size(GEOREDUCE_VECTOR_BYTES)));
@@ -93,10 +94,10 @@ template <class V> using scalar_of = typename lanes_of<V>::scalar;
 template <class V> using mask_of = typename lanes_of<V>::mask;
 template <class V> using bits_of = typename lanes_of<V>::bits;
 
-#define GR_INF(T) ((T) __builtin_inff())
-#define GR_NAN(T) ((T) __builtin_nanf(""))
+#define GR_INF(T) ((T)__builtin_inff())
+#define GR_NAN(T) ((T)__builtin_nanf(""))
 
-// ---- memory ------------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 // All lanes equal. Subtracting +0 keeps every value, -0 included.
 template <class T> GR_INLINE typename lanes_of<T>::vec broadcast(T value) {
@@ -121,12 +122,14 @@ template <class T> GR_INLINE void storeu(T *to, typename lanes_of<T>::vec v) {
     __builtin_memcpy(to, &v, sizeof v);
 }
 
-// ---- masks -------------------------------------------------------------------------------------------------
+// ---- masks --------------------------------------------------------------------------------------
 
-// 0, 1, 2, ... as a mask-typed vector: iota<float>() has the lanes of vf, iota<double>() those of vd.
+// 0, 1, 2, ... as a mask-typed vector: iota<float>() has the lanes of vf, iota<double>() those of
+// vd.
 template <class T> GR_INLINE mask_of<T> iota() {
     constexpr int n = lanes_of<T>::count;
-    const typename lanes_of<T>::integer numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const typename lanes_of<T>::integer numbers[16] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                                       8, 9, 10, 11, 12, 13, 14, 15};
     static_assert(n <= 16, "vectors of at most 64 bytes");
     mask_of<T> m;
     __builtin_memcpy(&m, numbers, sizeof m);
@@ -142,8 +145,12 @@ GR_INLINE double where(bool m, double a, double b) { return m ? a : b; }
 
 // One bit a lane, lane 0 lowest.
 #if GR_AVX512
-GR_INLINE uint64_t bits(mf m) { return (uint16_t)__builtin_ia32_cvtd2mask512((int __attribute__((vector_size(64))))m); }
-GR_INLINE uint64_t bits(md m) { return (uint8_t)__builtin_ia32_cvtq2mask512((long long __attribute__((vector_size(64))))m); }
+GR_INLINE uint64_t bits(mf m) {
+    return (uint16_t)__builtin_ia32_cvtd2mask512((int __attribute__((vector_size(64))))m);
+}
+GR_INLINE uint64_t bits(md m) {
+    return (uint8_t)__builtin_ia32_cvtq2mask512((long long __attribute__((vector_size(64))))m);
+}
 #elif GR_AVX2
 GR_INLINE uint64_t bits(mf m) { return (uint32_t)__builtin_ia32_movmskps256((vf)m); }
 GR_INLINE uint64_t bits(md m) { return (uint32_t)__builtin_ia32_movmskpd256((vd)m); }
@@ -168,15 +175,19 @@ GR_INLINE bool all(bool m) { return m; }
 
 // bits(a < b) without a round trip of the mask through a vector register (GCC keeps that one).
 #if GR_AVX512
-GR_INLINE uint64_t bits_less(vf a, vf b) { return (uint16_t)__builtin_ia32_cmpps512_mask(a, b, 17, (uint16_t)-1, 4); }
-GR_INLINE uint64_t bits_less(vd a, vd b) { return (uint8_t)__builtin_ia32_cmppd512_mask(a, b, 17, (uint8_t)-1, 4); }
+GR_INLINE uint64_t bits_less(vf a, vf b) {
+    return (uint16_t)__builtin_ia32_cmpps512_mask(a, b, 17, (uint16_t)-1, 4);
+}
+GR_INLINE uint64_t bits_less(vd a, vd b) {
+    return (uint8_t)__builtin_ia32_cmppd512_mask(a, b, 17, (uint8_t)-1, 4);
+}
 #else
 GR_INLINE uint64_t bits_less(vf a, vf b) { return bits((mf)(a < b)); }
 GR_INLINE uint64_t bits_less(vd a, vd b) { return bits((md)(a < b)); }
 #endif
 template <class V> GR_INLINE bool any_less(V a, V b) { return bits_less(a, b) != 0; }
 
-// ---- conversions -------------------------------------------------------------------------------------------
+// ---- conversions --------------------------------------------------------------------------------
 
 // The two halves of a vf as doubles, low lanes first, and back.
 struct vd_pair {
@@ -203,7 +214,7 @@ GR_INLINE vd to_real(md m) { return __builtin_convertvector(m, vd); }
 GR_INLINE mf to_integer(vf x) { return __builtin_convertvector(x, mf); }
 GR_INLINE md to_integer(vd x) { return __builtin_convertvector(x, md); }
 
-// ---- elementary arithmetic -----------------------------------------------------------------------------------
+// ---- elementary arithmetic ----------------------------------------------------------------------
 
 template <class V> GR_INLINE bits_of<V> as_bits(V x) { return (bits_of<V>)x; }
 template <class V> GR_INLINE V abs_v(V x) { return (V)(as_bits(x) & ~lanes_of<V>::sign); }
@@ -212,10 +223,12 @@ template <class V> GR_INLINE V copysign_v(V a, V b) {
     return (V)((as_bits(a) & ~lanes_of<V>::sign) | (as_bits(b) & lanes_of<V>::sign));
 }
 // a with its sign flipped where b is negative
-template <class V> GR_INLINE V mulsign(V a, V b) { return (V)(as_bits(a) ^ (as_bits(b) & lanes_of<V>::sign)); }
+template <class V> GR_INLINE V mulsign(V a, V b) {
+    return (V)(as_bits(a) ^ (as_bits(b) & lanes_of<V>::sign));
+}
 
-// The smaller and the larger of two in one instruction; b if either is NaN. (GCC does not always see that the
-// conditional is the instruction.)
+// The smaller and the larger of two in one instruction; b if either is NaN. (GCC does not always
+// see that the conditional is the instruction.)
 #if GR_AVX512 && !defined(__clang__)
 GR_INLINE vf lesser(vf a, vf b) { return __builtin_ia32_minps512_mask(a, b, a, (uint16_t)-1, 4); }
 GR_INLINE vd lesser(vd a, vd b) { return __builtin_ia32_minpd512_mask(a, b, a, (uint8_t)-1, 4); }
@@ -233,14 +246,18 @@ GR_INLINE vf greater(vf a, vf b) { return a > b ? a : b; }
 GR_INLINE vd greater(vd a, vd b) { return a > b ? a : b; }
 #endif
 
-// Correctly rounded a * b + c, for the steps whose exactness rests on the single rounding. Elsewhere a * b + c
-// is enough: -ffp-contract=fast fuses it, and the optimizer may look into it.
+// Correctly rounded a * b + c, for the steps whose exactness rests on the single rounding.
+// Elsewhere a * b + c is enough: -ffp-contract=fast fuses it, and the optimizer may look into it.
 #if GR_ELEMENTWISE
 GR_INLINE vf fused(vf a, vf b, vf c) { return __builtin_elementwise_fma(a, b, c); }
 GR_INLINE vd fused(vd a, vd b, vd c) { return __builtin_elementwise_fma(a, b, c); }
 #elif GR_AVX512
-GR_INLINE vf fused(vf a, vf b, vf c) { return __builtin_ia32_vfmaddps512_mask(a, b, c, (uint16_t)-1, 4); }
-GR_INLINE vd fused(vd a, vd b, vd c) { return __builtin_ia32_vfmaddpd512_mask(a, b, c, (uint8_t)-1, 4); }
+GR_INLINE vf fused(vf a, vf b, vf c) {
+    return __builtin_ia32_vfmaddps512_mask(a, b, c, (uint16_t)-1, 4);
+}
+GR_INLINE vd fused(vd a, vd b, vd c) {
+    return __builtin_ia32_vfmaddpd512_mask(a, b, c, (uint8_t)-1, 4);
+}
 #elif GR_AVX2 && defined(__FMA__)
 GR_INLINE vf fused(vf a, vf b, vf c) { return __builtin_ia32_vfmaddps256(a, b, c); }
 GR_INLINE vd fused(vd a, vd b, vd c) { return __builtin_ia32_vfmaddpd256(a, b, c); }
@@ -268,16 +285,18 @@ GR_INLINE vf ceil(vf x) { return __builtin_elementwise_ceil(x); }
 GR_INLINE vd ceil(vd x) { return __builtin_elementwise_ceil(x); }
 #else
 #if GR_AVX512
-#define GR_ROUNDING(NAME, MODE)                                                                               \
-    GR_INLINE vf NAME(vf x) { return __builtin_ia32_rndscaleps_mask(x, MODE, x, (uint16_t)-1, 4); }           \
+#define GR_ROUNDING(NAME, MODE)                                                                    \
+    GR_INLINE vf NAME(vf x) {                                                                      \
+        return __builtin_ia32_rndscaleps_mask(x, MODE, x, (uint16_t)-1, 4);                        \
+    }                                                                                              \
     GR_INLINE vd NAME(vd x) { return __builtin_ia32_rndscalepd_mask(x, MODE, x, (uint8_t)-1, 4); }
 #elif GR_AVX2
-#define GR_ROUNDING(NAME, MODE)                                                                               \
-    GR_INLINE vf NAME(vf x) { return __builtin_ia32_roundps256(x, MODE); }                                    \
+#define GR_ROUNDING(NAME, MODE)                                                                    \
+    GR_INLINE vf NAME(vf x) { return __builtin_ia32_roundps256(x, MODE); }                         \
     GR_INLINE vd NAME(vd x) { return __builtin_ia32_roundpd256(x, MODE); }
 #elif GR_SSE2 && defined(__SSE4_1__)
-#define GR_ROUNDING(NAME, MODE)                                                                               \
-    GR_INLINE vf NAME(vf x) { return __builtin_ia32_roundps(x, MODE); }                                       \
+#define GR_ROUNDING(NAME, MODE)                                                                    \
+    GR_INLINE vf NAME(vf x) { return __builtin_ia32_roundps(x, MODE); }                            \
     GR_INLINE vd NAME(vd x) { return __builtin_ia32_roundpd(x, MODE); }
 #endif
 #ifdef GR_ROUNDING
@@ -286,7 +305,8 @@ GR_ROUNDING(floor, 9)
 GR_ROUNDING(ceil, 10)
 #undef GR_ROUNDING
 #else
-// Adding and subtracting 2^mantissa rounds |x| below it to an integer; larger ones, NaN and infinities stay.
+// Adding and subtracting 2^mantissa rounds |x| below it to an integer; larger ones, NaN and
+// infinities stay.
 template <class V> GR_INLINE V round_v(V x) {
     constexpr auto big = lanes_of<V>::integers;
     V a = abs_v(x);
@@ -329,17 +349,17 @@ GR_INLINE vd sqrt(vd x) {
 #endif
 
 // Overloads of a template NAME_v for vectors and, through one lane, for scalars.
-#define GR_SCALAR_1(NAME)                                                                                     \
-    GR_INLINE float NAME(float x) { return NAME(broadcast(x))[0]; }                                           \
+#define GR_SCALAR_1(NAME)                                                                          \
+    GR_INLINE float NAME(float x) { return NAME(broadcast(x))[0]; }                                \
     GR_INLINE double NAME(double x) { return NAME(broadcast(x))[0]; }
-#define GR_FUNCTION_1(NAME)                                                                                   \
-    GR_INLINE vf NAME(vf x) { return NAME##_v(x); }                                                           \
-    GR_INLINE vd NAME(vd x) { return NAME##_v(x); }                                                           \
+#define GR_FUNCTION_1(NAME)                                                                        \
+    GR_INLINE vf NAME(vf x) { return NAME##_v(x); }                                                \
+    GR_INLINE vd NAME(vd x) { return NAME##_v(x); }                                                \
     GR_SCALAR_1(NAME)
-#define GR_FUNCTION_2(NAME)                                                                                   \
-    GR_INLINE vf NAME(vf x, vf y) { return NAME##_v(x, y); }                                                  \
-    GR_INLINE vd NAME(vd x, vd y) { return NAME##_v(x, y); }                                                  \
-    GR_INLINE float NAME(float x, float y) { return NAME##_v(broadcast(x), broadcast(y))[0]; }                \
+#define GR_FUNCTION_2(NAME)                                                                        \
+    GR_INLINE vf NAME(vf x, vf y) { return NAME##_v(x, y); }                                       \
+    GR_INLINE vd NAME(vd x, vd y) { return NAME##_v(x, y); }                                       \
+    GR_INLINE float NAME(float x, float y) { return NAME##_v(broadcast(x), broadcast(y))[0]; }     \
     GR_INLINE double NAME(double x, double y) { return NAME##_v(broadcast(x), broadcast(y))[0]; }
 
 // -1, 0, 1 or NaN; 0 for either zero
@@ -377,7 +397,8 @@ GR_INLINE vd fma(vd a, vd b, vd c) { return a * b + c; }
 GR_INLINE float fma(float a, float b, float c) { return a * b + c; }
 GR_INLINE double fma(double a, double b, double c) { return a * b + c; }
 
-// ---- horizontal: a fixed tree, halves onto halves, so that the order of a sum never depends on the compiler ----
+// ---- horizontal -------------------------------------------------------------------------------
+// A fixed tree, halves onto halves: the order of a sum never depends on the compiler.
 
 template <class T> GR_INLINE T hsum_of(typename lanes_of<T>::vec v) {
     T lane[lanes_of<T>::count];

@@ -5,32 +5,34 @@
 //             float    double
 //   sin       1.40     1.40
 //   cos       1.40     1.40
-//   tan       1.85     1.70
+//   tan       2.00     1.70
 //   sinc      2.05     2.00
 //   asin      1.20     1.20
 //   acos      1.15     1.20
 //   atan      1.65     1.70
-//   atan2     2.55     2.60
+//   atan2     1.80     1.80
 //   sinh      1.70     1.75
 //   cosh      1.55     1.55
 //   asinh     1.30     1.30
-//   acosh     1.60     1.60
+//   acosh     1.65     1.60
 //   atanh     1.40     1.35
 //   erf       1.45     1.45
 //   erfc      3.70     3.60
-//   pow       0.65     0.70
+//   pow       0.55     1.65
 #ifndef GEOREDUCE_SIMD_SPECIAL_H
 #define GEOREDUCE_SIMD_SPECIAL_H
 
 namespace gr {
 
-// ---- sin, cos, tan, sinc -----------------------------------------------------------------------------------
+// ---- sin, cos, tan, sinc ------------------------------------------------------------------------
 
-// x - n pi/2 is exact to the last bit of the result up to trig_limit; lanes beyond go to the C library.
+// x - n pi/2 is exact to the last bit of the result up to trig_limit; lanes beyond go to the C
+// library.
 template <class V> struct trig;
 template <> struct trig<vf> {
     static constexpr float limit = 1e5f, two_over_pi = 0.636619747f;
-    static constexpr float half_pi_1 = 1.57079625f, half_pi_2 = 7.5497894e-8f, half_pi_3 = 5.3903025e-15f;
+    static constexpr float half_pi_1 = 1.57079625f, half_pi_2 = 7.5497894e-8f,
+                           half_pi_3 = 5.3903025e-15f;
 };
 template <> struct trig<vd> {
     static constexpr double limit = 1e6, two_over_pi = 0.6366197723675814;
@@ -47,7 +49,8 @@ template <class V> GR_INLINE quadrant_split<V> quadrant_split_of(V x) {
     typedef trig<V> C;
     V whole = x * C::two_over_pi + lanes_of<V>::magic, n = whole - lanes_of<V>::magic;
     V first = fused(n, fill<V>(-C::half_pi_1), x); // exact
-    V second = fused(n, fill<V>(C::half_pi_2), V{}), lost = fused(n, fill<V>(C::half_pi_2), V(-second));
+    V second = fused(n, fill<V>(C::half_pi_2), V{}),
+      lost = fused(n, fill<V>(C::half_pi_2), V(-second));
     V r = first - second, back = r - first;
     // What r lacks is its own rounding error, that of `second`, and the third part.
     V low = ((first - (r - back)) - (second + back)) - (lost + n * C::half_pi_3);
@@ -56,10 +59,12 @@ template <class V> GR_INLINE quadrant_split<V> quadrant_split_of(V x) {
 
 // (sin(r) / r - 1) / r^2 and (cos(r) - 1) / r^2 as polynomials in z = r^2
 GR_INLINE vf sin_tail(vf z) { return poly(z, -1.6666655e-01f, 8.332173e-03f, -1.9516682e-04f); }
-GR_INLINE vf cos_tail(vf z) { return poly(z, -0.5f, 4.1666646e-02f, -1.3887362e-03f, 2.4437797e-05f); }
+GR_INLINE vf cos_tail(vf z) {
+    return poly(z, -0.5f, 4.1666646e-02f, -1.3887362e-03f, 2.4437797e-05f);
+}
 GR_INLINE vd sin_tail(vd z) {
-    return poly(z, -0.16666666666666632, 0.00833333333332232, -0.00019841269829726324, 2.755731366194077e-06,
-                -2.5050753194835307e-08, 1.5896498950268272e-10);
+    return poly(z, -0.16666666666666632, 0.00833333333332232, -0.00019841269829726324,
+                2.755731366194077e-06, -2.5050753194835307e-08, 1.5896498950268272e-10);
 }
 GR_INLINE vd cos_tail(vd z) {
     return poly(z, -0.5, 0.0416666666666666, -0.0013888888888874, 2.4801587289399348e-05,
@@ -68,13 +73,14 @@ GR_INLINE vd cos_tail(vd z) {
 
 // (tan(r) / r - 1) / r^2
 GR_INLINE vf tan_tail(vf z) {
-    return poly(z, 3.3333352e-01f, 1.33326e-01f, 5.40667e-02f, 2.1248795e-02f, 1.0918822e-02f, -1.1858886e-05f,
-                4.4246614e-03f);
+    return poly(z, 3.3333352e-01f, 1.33326e-01f, 5.40667e-02f, 2.1248795e-02f, 1.0918822e-02f,
+                -1.1858886e-05f, 4.4246614e-03f);
 }
 GR_INLINE vd tan_tail(vd z) {
-    return poly(z, 0.33333333333333387, 0.1333333333332476, 0.05396825397319652, 0.021869488391852418,
-                0.008863238034829881, 0.0035920997860913397, 0.0014560528177382538, 0.0005888305656326463,
-                0.00024386524947301154, 8.328304179099189e-05, 6.769746669215051e-05, -2.6204172706865182e-05,
+    return poly(z, 0.33333333333333387, 0.1333333333332476, 0.05396825397319652,
+                0.021869488391852418, 0.008863238034829881, 0.0035920997860913397,
+                0.0014560528177382538, 0.0005888305656326463, 0.00024386524947301154,
+                8.328304179099189e-05, 6.769746669215051e-05, -2.6204172706865182e-05,
                 4.908809853103892e-05, -2.44868684600171e-05, 9.844147564280706e-06);
 }
 
@@ -99,19 +105,21 @@ template <class V> GR_INLINE V by_half(bits_of<V> quadrant, V a) {
 }
 
 // The C library for the lanes beyond the limit.
-#define GR_LARGE(NAME)                                                                                        \
-    GR_INLINE float library_##NAME(float x) { return __builtin_##NAME##f(x); }                                \
-    GR_INLINE double library_##NAME(double x) { return __builtin_##NAME(x); }                                 \
-    template <class V> GR_OUTLINE V NAME##_large(V x, V result) {                                             \
-        for (int k = 0; k < lanes_of<V>::count; k++)                                                          \
-            if (!(x[k] >= -trig<V>::limit && x[k] <= trig<V>::limit)) result[k] = library_##NAME(x[k]);       \
-        return result;                                                                                        \
-    }                                                                                                         \
-    template <class V> GR_INLINE V NAME##_v(V x) {                                                            \
-        V result = NAME##_small(x);                                                                           \
-        if (__builtin_expect(any_less(fill<V>(trig<V>::limit), abs_v(x)), 0)) return NAME##_large(x, result); \
-        return result;                                                                                        \
-    }                                                                                                         \
+#define GR_LARGE(NAME)                                                                             \
+    GR_INLINE float library_##NAME(float x) { return __builtin_##NAME##f(x); }                     \
+    GR_INLINE double library_##NAME(double x) { return __builtin_##NAME(x); }                      \
+    template <class V> GR_OUTLINE V NAME##_large(V x, V result) {                                  \
+        for (int k = 0; k < lanes_of<V>::count; k++)                                               \
+            if (!(x[k] >= -trig<V>::limit && x[k] <= trig<V>::limit))                              \
+                result[k] = library_##NAME(x[k]);                                                  \
+        return result;                                                                             \
+    }                                                                                              \
+    template <class V> GR_INLINE V NAME##_v(V x) {                                                 \
+        V result = NAME##_small(x);                                                                \
+        if (__builtin_expect(any_less(fill<V>(trig<V>::limit), abs_v(x)), 0))                      \
+            return NAME##_large(x, result);                                                        \
+        return result;                                                                             \
+    }                                                                                              \
     GR_FUNCTION_1(NAME)
 
 template <class V> GR_INLINE V sin_small(V x) {
@@ -140,7 +148,7 @@ template <class V> GR_INLINE V sinc_v(V x) {
 }
 GR_FUNCTION_1(sinc)
 
-// ---- asin, acos, atan, atan2 ---------------------------------------------------------------------------------
+// ---- asin, acos, atan, atan2 --------------------------------------------------------------------
 
 // pi and pi/2, each with what its rounding lost
 template <class V> struct circle;
@@ -156,12 +164,14 @@ GR_INLINE vf asin_tail(vf z) {
     return poly(z, 1.6666754e-01f, 7.495232e-02f, 4.5478452e-02f, 2.414037e-02f, 4.2231664e-02f);
 }
 GR_INLINE vd asin_tail(vd z) {
-    return poly(z, 0.16666666666666763, 0.07499999999970108, 0.04464285717527735, 0.03038194267565849,
-                0.022372215896116477, 0.01735159566265727, 0.013981016722002379, 0.01139730692294753,
-                0.010789248198068483, 0.0036724442156628673, 0.02179005311314281, -0.02111592602054174,
+    return poly(z, 0.16666666666666763, 0.07499999999970108, 0.04464285717527735,
+                0.03038194267565849, 0.022372215896116477, 0.01735159566265727,
+                0.013981016722002379, 0.01139730692294753, 0.010789248198068483,
+                0.0036724442156628673, 0.02179005311314281, -0.02111592602054174,
                 0.03270169329673542);
 }
-// asin(|x|) = s + q, or pi/2 - 2 (s + q) above 1/2 where asin(1 - 2 s^2) is used; q is the small part
+// asin(|x|) = s + q, or pi/2 - 2 (s + q) above 1/2 where asin(1 - 2 s^2) is used; q is the small
+// part
 template <class V> struct asin_parts {
     V s, q;
     mask_of<V> large;
@@ -196,12 +206,14 @@ GR_FUNCTION_1(acos)
 
 // (atan(t) / t - 1) / z as a polynomial in z = t^2 for |t| <= tan(pi/8)
 GR_INLINE vf atan_tail(vf z) {
-    return poly(z, -3.3333316e-01f, 1.9998488e-01f, -1.4243826e-01f, 1.0595833e-01f, -6.0830094e-02f);
+    return poly(z, -3.3333316e-01f, 1.9998488e-01f, -1.4243826e-01f, 1.0595833e-01f,
+                -6.0830094e-02f);
 }
 GR_INLINE vd atan_tail(vd z) {
-    return poly(z, -0.333333333333332, 0.19999999999954032, -0.1428571428024255, 0.11111110785782108,
-                -0.09090897824753988, 0.07692061408157928, -0.06663117596994708, 0.058479876092238134,
-                -0.05039745938423651, 0.03807572061146564, -0.017919370574999195);
+    return poly(z, -0.333333333333332, 0.19999999999954032, -0.1428571428024255,
+                0.11111110785782108, -0.09090897824753988, 0.07692061408157928,
+                -0.06663117596994708, 0.058479876092238134, -0.05039745938423651,
+                0.03807572061146564, -0.017919370574999195);
 }
 // For x >= 0: atan(x) = b + atan(t) with b = 0, pi/4, pi/2 and t = x, (x - 1) / (x + 1), -1 / x.
 template <class V> GR_INLINE V atan_positive(V x) {
@@ -233,7 +245,7 @@ template <class V> GR_INLINE V atan2_v(V y, V x) {
 }
 GR_FUNCTION_2(atan2)
 
-// ---- sinh, cosh and the inverses -----------------------------------------------------------------------------
+// ---- sinh, cosh and the inverses ----------------------------------------------------------------
 
 template <class V> GR_INLINE V cosh_v(V x) {
     V h = exp_sum(abs_v(x), V{}, (scalar_of<V>)-1); // exp(|x|) / 2, which overflows later than exp
@@ -242,10 +254,13 @@ template <class V> GR_INLINE V cosh_v(V x) {
 GR_FUNCTION_1(cosh)
 
 // (sinh(x) / x - 1) / z as a polynomial in z = x^2 <= 1
-GR_INLINE vf sinh_tail(vf z) { return poly(z, 1.6666667e-01f, 8.3333505e-03f, 1.9836066e-04f, 2.8174384e-06f); }
+GR_INLINE vf sinh_tail(vf z) {
+    return poly(z, 1.6666667e-01f, 8.3333505e-03f, 1.9836066e-04f, 2.8174384e-06f);
+}
 GR_INLINE vd sinh_tail(vd z) {
-    return poly(z, 0.16666666666666669, 0.008333333333333139, 0.00019841269841437678, 2.755731915532987e-06,
-                2.5052123400411097e-08, 1.6057240160342772e-10, 7.75931838800543e-13);
+    return poly(z, 0.16666666666666669, 0.008333333333333139, 0.00019841269841437678,
+                2.755731915532987e-06, 2.5052123400411097e-08, 1.6057240160342772e-10,
+                7.75931838800543e-13);
 }
 template <class V> GR_INLINE V sinh_v(V x) {
     typedef scalar_of<V> T;
@@ -256,12 +271,11 @@ GR_FUNCTION_1(sinh)
 
 // From here on squares may overflow and 1 + x is x: asinh and acosh are log(2 x).
 template <class V> struct inverse_limit {
-    static constexpr scalar_of<V> value = sizeof(scalar_of<V>) == 4 ? (scalar_of<V>)1073741824.0 // 2^30, 2^60
-                                                                    : (scalar_of<V>)1152921504606846976.0;
+    static constexpr scalar_of<V> value = sizeof(scalar_of<V>) == 4
+                                              ? (scalar_of<V>)1073741824.0 // 2^30, 2^60
+                                              : (scalar_of<V>)1152921504606846976.0;
 };
-template <class V> GR_INLINE V log_2(void) {
-    return fill<V>((scalar_of<V>)0.6931471805599453);
-}
+template <class V> GR_INLINE V log_2(void) { return fill<V>((scalar_of<V>)0.6931471805599453); }
 template <class V> GR_INLINE V asinh_v(V x) {
     typedef scalar_of<V> T;
     V a = abs_v(x);
@@ -294,7 +308,7 @@ template <class V> GR_INLINE V atanh_v(V x) {
 }
 GR_FUNCTION_1(atanh)
 
-// ---- erf, erfc -----------------------------------------------------------------------------------------------
+// ---- erf, erfc ----------------------------------------------------------------------------------
 
 // erf(x) / x - 1 as a polynomial in z = x^2 <= 1
 GR_INLINE vf erf_head(vf z) {
@@ -302,22 +316,26 @@ GR_INLINE vf erf_head(vf z) {
                 -8.0208457e-04f, 7.889119e-05f);
 }
 GR_INLINE vd erf_head(vd z) {
-    return poly(z, 0.1283791670955126, -0.3761263890318375, 0.11283791670954885, -0.026866170645077875,
-                0.005223977624828431, -0.0008548326981425542, 0.0001205533113295582, -1.4925595772180906e-05,
-                1.64610084778027e-06, -1.6350396222864617e-07, 1.466032872274226e-08, -1.137495573607015e-09,
+    return poly(z, 0.1283791670955126, -0.3761263890318375, 0.11283791670954885,
+                -0.026866170645077875, 0.005223977624828431, -0.0008548326981425542,
+                0.0001205533113295582, -1.4925595772180906e-05, 1.64610084778027e-06,
+                -1.6350396222864617e-07, 1.466032872274226e-08, -1.137495573607015e-09,
                 5.960685338520971e-11);
 }
-// (x + 3) exp(x^2) erfc(x) for x >= 1 as a polynomial in t = (x - 5) / (x + 3), good until erfc underflows
+// (x + 3) exp(x^2) erfc(x) for x >= 1 as a polynomial in t = (x - 5) / (x + 3), good until erfc
+// underflows
 GR_INLINE vf erfc_tail(vf t) {
-    return poly(t, 8.856371e-01f, -4.7966146e-01f, 2.238729e-01f, -8.762496e-02f, 2.731577e-02f, -6.001022e-03f,
-                5.148113e-04f, 2.3913212e-04f, -5.459322e-05f);
+    return poly(t, 8.856371e-01f, -4.7966146e-01f, 2.238729e-01f, -8.762496e-02f, 2.731577e-02f,
+                -6.001022e-03f, 5.148113e-04f, 2.3913212e-04f, -5.459322e-05f);
 }
 GR_INLINE vd erfc_tail(vd t) {
-    return poly(t, 0.885637101864549, -0.4796614430843349, 0.22387273334256708, -0.08762571665292776,
-                0.02731798719241667, -0.005992101444684181, 0.0005111598775639495, 0.0002056598337939577,
-                -8.285367415729734e-05, 2.220122959000791e-06, 6.227384427174436e-06, -1.1154732246583792e-06,
-                -4.448036145340704e-07, 1.5254301085581732e-07, 3.642641408523839e-08, -1.8080579058626737e-08,
-                -4.044758883569524e-09, 1.706710113286884e-09, 5.285441497407872e-10);
+    return poly(t, 0.885637101864549, -0.4796614430843349, 0.22387273334256708,
+                -0.08762571665292776, 0.02731798719241667, -0.005992101444684181,
+                0.0005111598775639495, 0.0002056598337939577, -8.285367415729734e-05,
+                2.220122959000791e-06, 6.227384427174436e-06, -1.1154732246583792e-06,
+                -4.448036145340704e-07, 1.5254301085581732e-07, 3.642641408523839e-08,
+                -1.8080579058626737e-08, -4.044758883569524e-09, 1.706710113286884e-09,
+                5.285441497407872e-10);
 }
 // erfc(x) for x >= 1
 template <class V> GR_INLINE V erfc_positive(V x) {
@@ -326,7 +344,8 @@ template <class V> GR_INLINE V erfc_positive(V x) {
     V c = x + (T)3, t = (x - (T)5) / c;
     V square = x * x, lost = fused(x, x, V(-square)); // x^2 = square + lost
     V p = erfc_tail(t), q = p / c;
-    // Relative errors of c and of q, for the exponent to make up; 1 / c = (1 - t) / 8, 1 / p ~ 1.13 + 0.58 t.
+    // Relative errors of c and of q, for the exponent to make up; 1 / c = (1 - t) / 8, 1 / p ~ 1.13
+    // + 0.58 t.
     V off = (x - (c - (T)3)) * (((T)1 - t) * (T)0.125) - fused(-q, c, p) * (t * (T)0.58 + (T)1.13);
     return exp_sum(V(-square), V(-lost - off), (T)0) * q;
 }
@@ -351,7 +370,7 @@ template <class V> GR_INLINE V erfc_v(V x) {
 }
 GR_FUNCTION_1(erfc)
 
-// ---- pow -----------------------------------------------------------------------------------------------------
+// ---- pow ----------------------------------------------------------------------------------------
 
 // From |x|^y to C's pow: the sign, and the cases that no limit of exp(y log |x|) gives.
 template <class V> GR_INLINE V pow_edges(V x, V y, V power) {
@@ -364,18 +383,39 @@ template <class V> GR_INLINE V pow_edges(V x, V y, V power) {
     return where((y == 0) | (x == one), one, power);
 }
 // float: by way of double, where the error of the logarithm does not count
-GR_INLINE vf pow_v(vf x, vf y) {
+template <class V> GR_OUTLINE V pow_single(V x, V y) {
     vd_pair a = widen(abs_v(x)), b = widen(y);
     a.low = exp_v(vd(b.low * log_v(a.low)));
     a.high = exp_v(vd(b.high * log_v(a.high)));
     return pow_edges(x, y, narrow(a));
 }
-// double: the C library, lane by lane
-template <class V> GR_OUTLINE V pow_lanes(V x, V y) {
-    for (int k = 0; k < lanes_of<V>::count; k++) x[k] = __builtin_pow(x[k], y[k]);
-    return x;
+GR_INLINE vf pow_v(vf x, vf y) { return pow_single(x, y); }
+
+// double: y log|x| may be 700, so the logarithm is kept as a sum of two, good to 2^-64. In each
+// pair the second is the rounding error of the first, and more.
+template <class V> GR_OUTLINE V pow_double(V x, V y) {
+    typedef constants<V> C;
+    V a = abs_v(x);
+    mantissa_split<V> m = mantissa_split_of(a);
+    // log(1 + f) = 2 s + s^3 (2/3 + z e(z)), s = f / (2 + f), z = s^2; 1 / (2 + f) = (1 - s) / 2
+    V d = m.f + 2.0, s = m.f / d;
+    V s2 = (fused(-s, d, m.f) - s * (m.f - (d - 2.0))) * (0.5 - 0.5 * s);
+    V z = s * s, z2 = fused(s, s, V(-z)) + 2.0 * s * s2;
+    V e =
+        z * poly(z, 0.40000000000020525, 0.28571428562560147, 0.22222223678905004,
+                 0.18181696917500217, 0.153902402462653, 0.13186435445588912, 0.13765812325967836);
+    V p = e + 0.6666666666666666, p2 = (e - (p - 0.6666666666666666)) + 3.700743415417188e-17;
+    V c = s * z, c2 = fused(s, z, V(-c)) + (s * z2 + s2 * z);
+    V t = c * p, t2 = fused(c, p, V(-t)) + (c * p2 + c2 * p);
+    V l = 2.0 * s + t, l2 = (t - (l - 2.0 * s)) + (t2 + 2.0 * s2);
+    V k = m.k * C::log2_high; // exact
+    V h = k + l, h2 = (l - (h - k)) + (l2 + m.k * C::log2_low);
+    h = log_edges(a, h);
+    V w = y * h, w2 = fused(y, h, V(-w)) + y * h2;
+    w2 = where(abs_v(w) < 1000.0, w2, V{}); // no infinity minus infinity
+    return pow_edges(x, y, exp_sum(w, w2, 0.0));
 }
-GR_INLINE vd pow_v(vd x, vd y) { return pow_lanes(x, y); }
+GR_INLINE vd pow_v(vd x, vd y) { return pow_double(x, y); }
 GR_FUNCTION_2(pow)
 
 } // namespace gr

@@ -80,10 +80,9 @@ def test_smallest(case: Case, K: int, backend: str, rng: np.random.Generator) ->
 MANY = 64 * 64 * 16 + 77
 
 
-@pytest.mark.parametrize("case", ALONG_J, ids=str)
+# A product of so many factors leaves the range of any dtype.
+@pytest.mark.parametrize("case", [c for c in ALONG_J if c.reduction != "prod"], ids=str)
 def test_few_rows_and_many_columns(case: Case, backend: str, rng: np.random.Generator) -> None:
-    if case.reduction == "prod":
-        pytest.skip("a product of so many factors leaves the range of any dtype")
     case.check(backend, *case.tensors(rng, 2, MANY))
 
 

@@ -1,0 +1,83 @@
+"""LazyTensors as matrices: products with vectors, the transpose's, all values, and the program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import check_array
+from .backends import choose_backend
+from .errors import ArgumentError, ShapeError, expected
+from .formula.ops import OPS
+from .formula.reductions import REDUCTIONS
+from .lazy import LazyTensor, Vj, apply
+from .methods import build, pair_axis, reduce
+
+
+def _matmul(self: LazyTensor, b: Any, **how: Any) -> Any:
+    """Return ``K @ b``, the sum over j of ``K[i, j] * b[j]``.
+
+    Parameters
+    ----------
+    b : array of shape (N,) or (..., N, E)
+        What the matrix is applied to.
+
+    Returns
+    -------
+    array of shape (M,) or (..., M, E)
+    """
+    b = check_array(b, "b")
+    vector = b.ndim == 1
+    N = 1 if self.N is None else self.N
+    if b.shape[0 if vector else -2] != N:
+        what = f"b of shape ({N},) or ({N}, E) for a matrix of {N} columns"
+        raise ShapeError(expected(what, f"shape {b.shape}"))
+    result = reduce(apply(OPS["mul"], (self, Vj(b[:, None] if vector else b))), "sum", "j", **how)
+    return result[..., 0] if vector else result
+
+
+def _rmatmul(self: LazyTensor, b: Any) -> Any:
+    b = np.asarray(b)
+    return (
+        _matmul(self.T, b)
+        if b.ndim == 1
+        else np.swapaxes(_matmul(self.T, np.ascontiguousarray(np.swapaxes(b, -1, -2))), -1, -2)
+    )
+
+
+def _dense(self: LazyTensor) -> Any:
+    """Return the array of all values: for small cases and checks only, it is of size M N D."""
+    from .backends.numpy import values
+
+    task, data = build(self, "sum", "j")
+    v, _ = values(task, data, slice(0, data.M), slice(0, data.N))
+    return np.array(v).reshape(self.shape)
+
+
+def _source(
+    self: LazyTensor,
+    reduction: str = "sum",
+    axis: int = 1,
+    weight: Any = None,
+    backend: str | None = None,
+) -> str:
+    """Return the program that a backend would run for a reduction, without running it."""
+    if reduction not in REDUCTIONS:
+        raise ArgumentError(expected(f"one of {sorted(REDUCTIONS)}", repr(reduction)))
+    along = pair_axis(self, axis, None, reduction)
+    task, _ = build(self, reduction, along, 1, weight)
+    return choose_backend(backend).source(task)
+
+
+for _name, _method in {
+    "__matmul__": _matmul,
+    "__rmatmul__": _rmatmul,
+    "matvec": _matmul,
+    "matmat": _matmul,
+    "rmatvec": lambda self, b: _matmul(self.T, b),
+    "rmatmat": lambda self, b: _matmul(self.T, b),
+    "dense": _dense,
+    "source": _source,
+}.items():
+    setattr(LazyTensor, _name, _method)
