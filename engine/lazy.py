@@ -28,6 +28,7 @@ from .formula.expr import (
     variables,
 )
 from .formula.ops import Op
+from .operators import Operators
 
 _OTHER = {"i": "j", "j": "i", "p": "p"}
 
@@ -46,7 +47,7 @@ class Slot:
         return self.array if self.array.dtype is dtype else self.array.astype(dtype)
 
 
-class LazyTensor:
+class LazyTensor(Operators):
     """A symbolic array of shape (..., M, N, D) that is never stored, only reduced.
 
     Parameters

@@ -76,7 +76,7 @@ class Metric:
 # --- Formulas ---------------------------------------------------------------------------------
 
 
-def _sqdist(x: LazyTensor, y: LazyTensor) -> LazyTensor:
+def _sqdist(x: LazyTensor, y: LazyTensor) -> Any:
     return x.sqdist(y)
 
 
