@@ -10,6 +10,7 @@ from .arrays import library_of
 from .backends import run
 from .backends._base import Data, Task, make_task
 from .config import options
+from .documents import operation_doc, reduction_doc
 from .errors import ArgumentError, ShapeError, expected
 from .formula.expr import Expr
 from .formula.ops import OPS, Op
@@ -99,24 +100,6 @@ def _check_count(K: Any, name: str) -> int:
     return value
 
 
-_RUN_DOC = """
-    Parameters
-    ----------{extra}
-    axis : int
-        Axis to reduce: counted from the front, rows i come first after the batch axes, then
-        columns j{features}. `dim` is another name for it.
-    backend : str, optional
-        Name of a backend; None is the option in force.
-    n_threads : int, optional
-        Threads, as scikit-learn's ``n_jobs``.
-
-    Returns
-    -------
-    array of shape (..., M, E), or a tuple of them
-        E is the dimension of the formula{dims}. Indices are int64.
-    """
-
-
 def _reduction_method(name: str) -> Callable[..., Any]:
     entry = REDUCTIONS[name]
 
@@ -128,7 +111,6 @@ def _reduction_method(name: str) -> Callable[..., Any]:
             along = pair_axis(self, axis, dim, name)
             return reduce(self, name, along, _check_count(K, name), **how)
 
-        extra, dims = "\n    K : int\n        How many.", ", here K"
     elif name == "sumsoftmaxweight":
 
         def method(  # type: ignore[misc]
@@ -141,8 +123,6 @@ def _reduction_method(name: str) -> Callable[..., Any]:
             along = pair_axis(self, axis, dim, name)
             return reduce(self, name, along, weight=weight, **how)
 
-        extra = "\n    weight : LazyTensor or array\n        Scalar or vector weights."
-        dims = " of the weight"
     elif name == "logsumexp":
 
         def method(  # type: ignore[misc]
@@ -156,7 +136,6 @@ def _reduction_method(name: str) -> Callable[..., Any]:
             which = name if weight is None else "logsumexp_weight"
             return reduce(self, which, along, weight=weight, **how)
 
-        extra, dims = "", ", or of the weight"
     else:
         over_features = OPS.get(name)
 
@@ -172,10 +151,12 @@ def _reduction_method(name: str) -> Callable[..., Any]:
                 return apply(over_features, (self,))
             return reduce(self, name, along, **how)
 
-        extra, dims = "", ""
-    features = ", then features" if name in OPS else ""
-    method.__doc__ = entry.doc + _RUN_DOC.format(extra=extra, dims=dims, features=features)
+    _describe(method, name, reduction_doc(entry))
     return method
+
+
+def _describe(method: Any, name: str, doc: str) -> None:
+    method.__name__, method.__qualname__, method.__doc__ = name, f"LazyTensor.{name}", doc
 
 
 def _no_features(x: LazyTensor, name: str) -> ArgumentError:
@@ -209,12 +190,7 @@ def _operation_method(op: Op) -> Callable[..., Any]:
         def method(self: Any, *operands: Any) -> LazyTensor:
             return apply(op, (self, *operands[: n - 1]), operands[n - 1 :])
 
-    names = "xyz"[1:n] if n <= 3 else ""
-    signature = ", ".join([*names, *op.params])
-    method.__doc__ = (
-        f"{op.doc}\n\n    Called as ``x.{op.name}({signature})``; returns a LazyTensor.\n    "
-    )
-    method.__name__ = op.name
+    _describe(method, op.name, operation_doc(op))
     return method
 
 
@@ -272,7 +248,6 @@ def _attach_operations() -> None:
     for name in REDUCTIONS:
         if name != "logsumexp_weight":
             method = _reduction_method(name)
-            method.__name__ = name
             setattr(LazyTensor, name, method)
             setattr(LazyTensor, f"{name}_reduction", method)
     setattr(LazyTensor, "__getitem__", _getitem)

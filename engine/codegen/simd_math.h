@@ -1,8 +1,8 @@
 // Exponentials and logarithms on vectors: the functions that kernels spend their time in. Part of
 // simd.h.
 //
-// Largest error in ulp, of any build (vectors of 64, 32 or 16 bytes, with and without FMA), infinities, NaN and
-// denormals included:
+// Largest error in ulp, of any build (vectors of 64, 32 or 16 bytes, with and without FMA),
+// infinities, NaN and denormals included:
 //             float    double
 //   exp       1.20     1.25
 //   expm1     1.25     1.30

@@ -33,7 +33,7 @@ WIDE = np.dtype(np.float64)
 
 State = tuple[Array, ...]
 
-# Few distinct numbers, so that ties are frequent, and others; none so small that products underflow.
+# Few distinct numbers, so that ties are frequent; none so small that products underflow.
 others = st.floats(-40, 40).map(lambda x: round(x, 3))
 numbers = st.lists(
     st.sampled_from([0.0, 1.0, -1.0, 2.5, -3.0, NAN, INF, -INF]) | others, max_size=8

@@ -1,0 +1,147 @@
+"""Docstrings of what is made from the tables: methods for operations and for reductions."""
+
+from __future__ import annotations
+
+import inspect
+
+from .formula.ops import OPS, Op
+from .formula.reductions import Reduction
+
+_ORDINALS = ("x", "y", "z")
+_VALUES = {"n": 2, "digits": 1, "i": 0, "d": 1}  # of static parameters, for examples
+
+_OPERATION = """{doc}
+
+Parameters
+----------
+{parameters}
+
+Returns
+-------
+LazyTensor
+    Nothing is computed yet.
+
+Raises
+------
+ShapeError
+    If sizes or feature axes disagree.
+DTypeError
+    If dtypes do, or an array is not of floating point numbers.
+
+Examples
+--------
+>>> import numpy as np
+>>> from georeduce.engine import Pm, Vi, Vj
+>>> x, y, z = Vi(np.ones((4, {D}))), Vj(np.ones((3, 2))), Pm([1.0, 2.0])
+>>> {call}.full_shape
+{shape}
+"""
+
+_REDUCTION = """{doc}
+
+NaN, infinities, ties and empty axes: see ``georeduce.engine.formula.reductions``.
+
+Parameters
+----------
+{parameters}axis : int
+    Axis to reduce, counted from the front: after the batch axes, rows i come first, then
+    columns j{features}. `dim` is another name for it.
+backend : str, optional
+    Name of a backend; None is the option in force.
+n_threads : int, optional
+    Threads, counted as scikit-learn's ``n_jobs``.
+
+Returns
+-------
+{returns}
+
+Raises
+------
+ArgumentError
+    If the axis, K or the backend does not exist.
+ShapeError, DTypeError
+    If the formula or the weight has a wrong shape or dtype.
+
+Examples
+--------
+>>> import numpy as np
+>>> from georeduce.engine import Vi, Vj
+>>> x, y = np.zeros((4, 2)), np.array([[3.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
+>>> d = Vi(x).sqdist(Vj(y))
+>>> {call}
+{shape}
+"""
+
+
+def operation_doc(op: Op) -> str:
+    """Return the docstring of an operation's method, with an example that runs."""
+    n = len(op.args)
+    parameters = [
+        f"{letter} : LazyTensor, array or number\n    {_kind(kind)}"
+        for letter, kind in zip(_ORDINALS[1:n], op.args[1:], strict=True)
+    ]
+    defaults = dict(zip(reversed(op.params), reversed(op.defaults), strict=False))
+    for name in op.params:
+        kind = "float" if op.name == "power" else "int"
+        default = f", default {defaults[name]}" if name in defaults else ""
+        parameters.append(f"{name} : {kind}{default}\n    Fixed when the formula is written.")
+    D = 1 if op.name == "one_hot" else 2
+    values = [*_ORDINALS[1:n], *(str(_VALUES[p]) for p in op.params)]
+    return inspect.cleandoc(
+        _OPERATION.format(
+            doc=op.doc,
+            parameters="\n".join(parameters) or "None\n    It is a function of `self` alone.",
+            D=D,
+            call=f"x.{op.name}({', '.join(values)})",
+            shape=(4, 3 if n > 1 else 1, _example_dim(op)),
+        )
+    )
+
+
+def _kind(kind: str) -> str:
+    words = {"real": "Real numbers", "boolean": "Truth values", "index": "Indices"}
+    return (
+        f"{words.get(kind, 'Of the same kind as the other')}; its feature axis may have length 1."
+    )
+
+
+def _example_dim(op: Op) -> int:
+    from .formula.expr import variable
+
+    D = 1 if op.name == "one_hot" else 2
+    args = [variable(axis, d, n) for n, (axis, d) in enumerate((("i", D), ("j", 2), ("p", 2)))]
+    return op(*args[: len(op.args)], *(_VALUES[p] for p in op.params)).dim
+
+
+def reduction_doc(entry: Reduction) -> str:
+    """Return the docstring of a reduction's method, with an example that runs."""
+    name = entry.name
+    parameters, arguments = "", "axis=1"
+    if entry.keep:
+        parameters, arguments = "K : int\n    How many.\n", "2, axis=1"
+    elif name == "sumsoftmaxweight":
+        parameters = "weight : LazyTensor, or array of shape (n, E)\n    Along the reduced axis.\n"
+        arguments = "Vj(y), axis=1"
+    elif name == "logsumexp":
+        parameters = "weight : LazyTensor, or array of shape (n, E), optional\n    Weights.\n"
+    subject = "(d < 2)" if entry.of == "boolean" else "d"
+    call = f"{subject}.{name}({arguments})"
+    kinds = entry.result_kinds()
+    last = 2 if entry.keep or entry.weighted else 1
+    shape = f"(4, {last})"
+    returns = []
+    for kind in kinds:
+        dtype = {"index": "int64", "boolean": "bool"}.get(kind, "the dtype of the data")
+        E = "K" if entry.keep else "E"
+        returns.append(f"array of shape (..., M, {E})\n    Of {dtype}.")
+    many = len(kinds) > 1
+    return inspect.cleandoc(
+        _REDUCTION.format(
+            doc=entry.doc,
+            parameters=parameters,
+            features=", then features, -1, the default" if name in OPS else "",
+            returns="\n".join(returns),
+            call=f"[r.shape for r in {call}]" if many else f"{call}.shape",
+            shape=f"[{shape}, {shape}]" if many else shape,
+        )
+    )
