@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Loaded:
     """A compiled kernel: its function, its layout, and what one pair costs."""
 
     run: Any
+    row_bytes: Callable[[int], int]
     slots: tuple[tuple[int, str, int], ...]
     pair_cost: int
     lanes: int
@@ -44,13 +45,6 @@ class Loaded:
     n_rows: int
     n_columns: int
     scalar_bytes: int
-    row_bytes: int
-
-    def state_bytes(self, K: int) -> int:
-        """Return the bytes of the state of a row."""
-        if self.row_bytes:
-            return self.row_bytes
-        return (16 + K * (self.scalar_bytes + 8) + 63) // 64 * 64
 
 
 class OpenMPBackend(Backend):
@@ -100,12 +94,17 @@ class OpenMPBackend(Backend):
 def _open(library: ctypes.CDLL, kernel: CpuKernel) -> Loaded:
     from ..codegen.schedule import cost
 
-    layout = (ctypes.c_int64 * 9)()
+    layout = (ctypes.c_int64 * 7)()
     getattr(library, f"layout_{kernel.name}")(layout)
     run = getattr(library, f"run_{kernel.name}")
     run.argtypes, run.restype = [ctypes.c_char_p], None
+    row_bytes: Callable[[int], int] = getattr(library, f"row_bytes_{kernel.name}")
+    row_bytes.argtypes, row_bytes.restype = [ctypes.c_int64], ctypes.c_int64  # type: ignore[attr-defined]
+    if not kernel.entry.keep:
+        size = row_bytes(0)
+        row_bytes = lambda K: size  # noqa: E731  (a call less)
     program = kernel.program
-    return Loaded(run, program.slots, 2 + cost(program.pair), *layout[:8])
+    return Loaded(run, row_bytes, program.slots, 2 + cost(program.pair), *layout)
 
 
 def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
@@ -120,7 +119,7 @@ def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
     if work > SERIAL_WORK:
         threads = max(1, min(thread_count(None), batches * row_blocks * chunks))
         mark_used(threads)
-    state = k.state_bytes(K)
+    state = k.row_bytes(K)
     rows = (k.scalar_bytes * k.n_rows * k.row_block + 63) // 64 * 64
     scratch = (rows + state * k.row_block + 4095) // 4096 * 4096
     sizes = (

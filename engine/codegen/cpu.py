@@ -114,16 +114,16 @@ class CpuKernel:
 
     def _exports(self) -> str:
         n = self.name
-        layout = "K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T), " + (
-            "0, gr::Smallest<K::T>::bytes(1 << 20)" if self.entry.keep else "K::row_bytes(0), 0"
-        )
+        export = 'extern "C" __attribute__((visibility("default")))'
+        layout = "K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)"
         return (
-            f'extern "C" {{\nnamespace {n}_api {{ typedef gr::{n} K; }}\n'
-            f'__attribute__((visibility("default"))) void run_{n}(const gr::{n}::Call *call) '
-            f"{{ gr::Driver<gr::{n}>::run(*call); }}\n"
-            f'__attribute__((visibility("default"))) void layout_{n}(gr::Layout *to) '
-            f"{{ typedef gr::{n} K; *to = gr::Layout{{{layout}}}; }}\n}}\n"
-        ).replace(f"namespace {n}_api {{ typedef gr::{n} K; }}\n", "")
+            f"{export} void run_{n}(const gr::{n}::Call *call) {{\n"
+            f"    gr::Driver<gr::{n}>::run(*call);\n}}\n"
+            f"{export} void layout_{n}(gr::Layout *to) {{\n"
+            f"    typedef gr::{n} K;\n    *to = gr::Layout{{{layout}}};\n}}\n"
+            f"{export} int64_t row_bytes_{n}(int64_t K) {{\n"
+            f"    return gr::{n}::row_bytes(K);\n}}\n"
+        )
 
     def _pack(self, name: str, axis: str, dialect: Dialect) -> list[str]:
         body = getattr(self.program, name)
@@ -247,19 +247,25 @@ class CpuKernel:
     def _select(self, k: Component) -> list[str]:
         """Offer the values of the tile that are below the limit to the lists of their rows."""
         return [
-            "uint64_t hits[R][C], some = 0;",
+            'static_assert(C * L <= 64, "a bit for each value of a row");',
+            "uint64_t some = 0;",
             "GR_UNROLL for (int r = 0; r < R; r++) {",
             "    const V limit = broadcast(((const Row *)(states + r * row_bytes))->limit);",
-            "    GR_UNROLL for (int c = 0; c < C; c++) {",
-            "        hits[r][c] = bits_not_least(v[r][c], limit);",
-            "        if (MASKED) hits[r][c] &= first_lanes(left - c * L);",
-            "        some |= hits[r][c];",
-            "    }",
+            "    GR_UNROLL for (int c = 0; c < C; c++) some |= bits_not_least(v[r][c], limit);",
             "}",
             "if (__builtin_expect(some != 0, 0)) {",
-            "    Offer<V, R, C> offer; // stored here only, so that `v` can live in registers",
-            "    GR_TILE { offer.values[r][c] = v[r][c], offer.hits[r][c] = hits[r][c]; }",
-            "    insert(states, row_bytes, offer, j0 + at);",
+            "    GR_UNROLL for (int r = 0; r < R; r++) {",
+            "        Row &row = *(Row *)(states + r * row_bytes);",
+            "        const V limit = broadcast(row.limit);",
+            "        uint64_t hits = 0;",
+            "        GR_UNROLL for (int c = 0; c < C; c++)",
+            "            hits |= bits_not_least(v[r][c], limit) << (c * L);",
+            "        if (MASKED) hits &= first_lanes(left);",
+            "        if (!hits) continue;",
+            "        alignas(GEOREDUCE_VECTOR_BYTES) T values[C * L];",
+            "        GR_UNROLL for (int c = 0; c < C; c++) store(values + c * L, v[r][c]);",
+            "        offer_all(row, values, hits, j0 + at);",
+            "    }",
             "}",
         ]
 

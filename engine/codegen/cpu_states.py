@@ -244,8 +244,8 @@ class States:
     def _keep(self) -> list[str]:
         """Print the lists of the K smallest, for which ``kernel.h`` has the code."""
         stored = {
-            "values": ("T", "k < s.count ? s.values()[k] : GR_INF(T)"),
-            "indices": ("int64_t", "k < s.count ? s.columns()[k] : -1"),
+            "values": ("T", "k < s.count ? s.entries()[k].value : GR_INF(T)"),
+            "indices": ("int64_t", "k < s.count ? s.entries()[k].column : -1"),
         }
         lines = []
         for n, what in enumerate(self.entry.keep):
@@ -259,10 +259,11 @@ class States:
             "    static void merge(char *a, const char *b) {",
             "        Row &to = *(Row *)a, &from = *(Row *)b;",
             "        for (int k = 0; k < from.count; k++)",
-            "            to.insert(from.values()[k], from.columns()[k]);",
+            "            Row::offer(to, from.entries()[k].value, from.entries()[k].column);",
             "    }",
             "    static void finish(const Call &a, const char *state, int64_t at) {",
             "        Row &s = *(Row *)state;",
+            "        s.compact();",
             *lines,
             "    }",
         ]

@@ -59,39 +59,77 @@ GR_INLINE uint64_t bits_not_least(vd a, vd b) { return bits((md)~(a >= b)); }
 
 // ---- the K smallest ----------------------------------------------------------------------------------------
 
-// The K smallest values of a row in ascending order and their columns; `limit` is the largest of them, NaN as long
-// as there are fewer. Columns come in ascending order, so that a later equal value stands behind.
+// The K smallest values of a row and their columns, ordered by value, then by column. A small K is kept in order by
+// insertion. For a large one candidates are appended, and when the room is used up the K smallest are sorted to the
+// front. `limit` is the K-th, as of the last time that they were in order, and NaN before there were K: comparing with
+// it lets through all that could be among them. Columns come in ascending order.
 template <class T> struct Smallest {
+    struct Entry {
+        T value;
+        int64_t column;
+        bool operator<(const Entry &b) const { return value < b.value || (value == b.value && column < b.column); }
+    };
     T limit;
     int count, capacity;
-    GR_INLINE int64_t bytes(int64_t K) { return (sizeof(Smallest) + K * (sizeof(T) + 8) + 63) / 64 * 64; }
-    int64_t *columns() { return (int64_t *)(this + 1); }
-    T *values() { return (T *)(columns() + capacity); }
+    static constexpr int INSERTION = 64; // largest K that is kept by insertion
+    GR_INLINE int64_t room(int64_t K) { return K <= INSERTION ? K : 2 * K; }
+    GR_INLINE int64_t bytes(int64_t K) { return (sizeof(Smallest) + room(K) * sizeof(Entry) + 63) / 64 * 64; }
+    Entry *entries() { return (Entry *)((char *)this + (sizeof(Smallest) + 15) / 16 * 16); }
     void clear(int64_t K) { limit = GR_NAN(T), count = 0, capacity = (int)K; }
-    void insert(T x, int64_t column) {
-        if (x != x || (count == capacity && !(x < limit))) return;
-        T *v = values();
-        int64_t *at = columns();
-        int p = count < capacity ? count++ : capacity - 1;
-        for (; p > 0 && v[p - 1] > x; p--) v[p] = v[p - 1], at[p] = at[p - 1];
-        v[p] = x, at[p] = column;
-        if (count == capacity) limit = v[capacity - 1];
+    GR_INLINE void swap(Entry &a, Entry &b) {
+        Entry t = a;
+        a = b, b = t;
+    }
+    // Sort entries `lo` to `hi` - 1 as far as the first K need it.
+    static void order(Entry *e, int lo, int hi, int K) {
+        while (hi - lo > 16) {
+            int middle = lo + (hi - lo) / 2, i = lo, j = hi - 1;
+            if (e[middle] < e[lo]) swap(e[middle], e[lo]);
+            if (e[hi - 1] < e[middle]) swap(e[hi - 1], e[middle]);
+            if (e[middle] < e[lo]) swap(e[middle], e[lo]);
+            const Entry pivot = e[middle];
+            while (i <= j) {
+                while (e[i] < pivot) i++;
+                while (pivot < e[j]) j--;
+                if (i <= j) swap(e[i++], e[j--]);
+            }
+            // [lo, j] <= pivot <= [i, hi): the shorter side by recursion, so that its depth is logarithmic
+            if (i >= K) hi = j + 1;
+            else if (j + 1 - lo < hi - i) order(e, lo, j + 1, K), lo = i;
+            else order(e, i, hi, K), hi = j + 1;
+        }
+        for (int i = lo + 1; i < hi; i++) {
+            const Entry x = e[i];
+            int p = i;
+            for (; p > lo && x < e[p - 1]; p--) e[p] = e[p - 1];
+            e[p] = x;
+        }
+    }
+    void compact() {
+        if (capacity <= INSERTION) return;
+        order(entries(), 0, count, capacity);
+        if (count >= capacity) count = capacity, limit = entries()[capacity - 1].value;
+    }
+    GR_INLINE void offer(Smallest &s, T x, int64_t column) {
+        if (x != x || x >= s.limit) return;
+        Entry *e = s.entries();
+        if (s.capacity > INSERTION) {
+            e[s.count++] = {x, column};
+            if (s.count == room(s.capacity)) s.compact();
+            return;
+        }
+        int p = s.count < s.capacity ? s.count++ : s.capacity - 1;
+        for (; p > 0 && e[p - 1].value > x; p--) e[p] = e[p - 1];
+        e[p] = {x, column};
+        if (s.count == s.capacity) s.limit = e[s.count - 1].value;
     }
 };
-// The values of a tile, and for each vector the lanes that may be among the K smallest.
-template <class V, int R, int C> struct Offer {
-    V values[R][C];
-    uint64_t hits[R][C];
-};
-template <class V, int R, int C>
-static __attribute__((noinline)) void insert(char *states, int64_t row_bytes, const Offer<V, R, C> &offer, int64_t column) {
-    constexpr int L = lanes_of<V>::count;
-    for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++)
-            for (uint64_t hits = offer.hits[r][c]; hits; hits &= hits - 1) {
-                int lane = __builtin_ctzll(hits);
-                ((Smallest<scalar_of<V>> *)(states + r * row_bytes))->insert(offer.values[r][c][lane], column + c * L + lane);
-            }
+// Offer the values whose bit is set, of consecutive columns.
+template <class T> static __attribute__((noinline)) void offer_all(Smallest<T> &row, const T *values, uint64_t hits, int64_t column) {
+    for (; hits; hits &= hits - 1) {
+        int n = __builtin_ctzll(hits);
+        Smallest<T>::offer(row, values[n], column + n);
+    }
 }
 // A bit for each of the first `n` lanes.
 GR_INLINE uint64_t first_lanes(int n) { return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1; }
@@ -218,7 +256,7 @@ template <class K> struct Driver {
 
 // Sizes that the caller needs to allocate buffers.
 struct Layout {
-    int64_t lanes, row_block, column_block, n_parameters, n_rows, n_columns, scalar_bytes, row_bytes, list_bytes;
+    int64_t lanes, row_block, column_block, n_parameters, n_rows, n_columns, scalar_bytes;
 };
 
 } // namespace gr

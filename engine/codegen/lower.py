@@ -164,6 +164,7 @@ class Lowering:
         if e.dim == 1 and len(self._blocks) > 1:
             with self.outermost():
                 return self.value(e, 0)
+        k = 0 if e.dim == 1 else k
         stack = [(e, k)]
         while stack:
             top = stack[-1]
@@ -175,14 +176,14 @@ class Lowering:
                 if len(needed) > len(outer):
                     stack += reversed([n for n in needed if n not in outer])
                     continue
-                self._names[-1][_key(*top)] = self._new(*top)
+                self._names[-1][top[0], ir.index_text(top[1])] = self._new(*top)
             stack.pop()
         name = self._known(e, k)
         assert name is not None
         return name
 
     def _known(self, e: Expr, k: Component) -> str | None:
-        key = _key(e, k)
+        key = e, ir.index_text(k)
         for names in self._names:
             if key in names:
                 return names[key]
@@ -190,6 +191,9 @@ class Lowering:
 
     def _needs(self, e: Expr, k: Component) -> list[tuple[Expr, Component]]:
         """Return the components of other nodes that component k of a node is made of."""
+        return [(a, 0 if a.dim == 1 else n) for a, n in self._made_of(e, k)]
+
+    def _made_of(self, e: Expr, k: Component) -> list[tuple[Expr, Component]]:
         op = e.op
         if e in self.hoisted or op is None:
             return []
@@ -268,10 +272,6 @@ class Lowering:
                 args = tuple(names[a] for a in e.args)
                 names[e] = self.emit(ir.Let(self.fresh(), e.kind, e.op, args))
         return [names[e] for e in roots]
-
-
-def _key(e: Expr, k: Component) -> tuple[Expr, str]:
-    return e, "0" if e.dim == 1 else ir.index_text(k)
 
 
 def _parts(e: Expr, k: Component) -> tuple[str, list[tuple[Expr, Component]]]:
