@@ -6,7 +6,6 @@ cannot exist.
 
 from __future__ import annotations
 
-import math
 import numbers
 import sys
 from typing import Any
@@ -33,7 +32,7 @@ def library_of(x: Any) -> str:
     return "unknown"
 
 
-def check_array(x: Any, what: str) -> np.ndarray[Any, Any]:
+def check_array(x: Any, what: str, name: str = "x") -> np.ndarray[Any, Any]:
     """Return a NumPy array of floating point numbers, or raise with the cure.
 
     Parameters
@@ -42,24 +41,30 @@ def check_array(x: Any, what: str) -> np.ndarray[Any, Any]:
         What the user gave.
     what : str
         What it is to be, for the message: "x", "an array of shape (M, 1, D)".
+    name : str
+        The user's word for it, for the cure.
     """
     if type(x) is np.ndarray and x.dtype in FLOATS:
         return x
     library = library_of(x)
     if library in ("torch", "cupy"):
-        cure = "Pass x.detach().cpu().numpy()." if library == "torch" else "Pass cupy.asnumpy(x)."
+        torch = library == "torch"
+        cure = f"Pass {name}.detach().cpu().numpy()." if torch else f"Pass cupy.asnumpy({name})."
         got = f"a {type(x).__module__.split('.')[0]} {type(x).__name__}"
         raise DTypeError(expected(f"{what} as a NumPy array", got, cure))
     if library != "numpy":
         got = f"{type(x).__name__}"
-        raise DTypeError(expected(f"{what} as a NumPy array", got, "Pass numpy.asarray(x)."))
+        cure = f"Pass numpy.asarray({name}, dtype=float)." if library == "sequence" else ""
+        raise DTypeError(expected(f"{what} as a NumPy array", got, cure))
     if isinstance(x, np.ma.MaskedArray):
         cure = "Fill or drop the masked values first."
         raise DTypeError(expected(f"{what} as a plain array", "a masked array", cure))
     if x.dtype not in FLOATS:
-        cure = "Pass x.astype(numpy.float32) or x.astype(numpy.float64)."
+        cure = f"Pass {name}.astype(numpy.float32) or {name}.astype(numpy.float64)."
         if x.dtype.kind == "O":
-            cure = "Pass numpy.asarray(x, dtype=float), if its entries are numbers."
+            cure = f"Pass numpy.asarray({name}, dtype=float), if its entries are numbers."
+        elif x.dtype.kind == "c":
+            cure = f"Pass {name}.real and {name}.imag: formulas are of real numbers."
         raise DTypeError(expected(f"{what} of dtype float32 or float64", str(x.dtype), cure))
     return np.asarray(x)
 
@@ -85,6 +90,8 @@ def check_numbers(x: Any, what: str) -> np.ndarray[Any, Any]:
 
 
 def scalar_value(x: Any) -> float:
-    """Return a Python float; exact for NaN and infinities too."""
-    value = float(x)
-    return math.nan if value != value else value
+    """Return a number as a Python float."""
+    try:
+        return float(x)
+    except OverflowError:
+        raise DTypeError(expected("a number that fits in float64", "a larger one")) from None

@@ -106,7 +106,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "Did you mean 'sqrt'?" for the known name closest to `name`, else ""."""
     import difflib  # imported late: only wanted when something is wrong
 
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"Did you mean {close[0]!r}?" if close else ""
 
 

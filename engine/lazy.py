@@ -44,7 +44,10 @@ class Slot:
 
     def as_dtype(self, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         """Return the array; numbers without a dtype take the one they are given."""
-        return self.array if self.array.dtype is dtype else self.array.astype(dtype)
+        if self.array.dtype is dtype:
+            return self.array
+        with np.errstate(over="ignore"):  # 1e300 in float32 is infinite, as in NumPy's arithmetic
+            return self.array.astype(dtype)
 
 
 class LazyTensor(Operators):
@@ -287,6 +290,9 @@ def promote(x: Any) -> LazyTensor:
             return LazyTensor._make(constant(value), (), (), None, None, None)
         slot = Slot(np.array([[value]]), "p", dtype_free=True)
         return LazyTensor._make(variable("p", 1, 0), (slot,), (), None, None, None)
+    if library_of(x) == "unknown":
+        what = "an operand that is a LazyTensor, a NumPy array or a real number"
+        raise DTypeError(expected(what, type(x).__name__))
     return from_array(x)
 
 
@@ -374,7 +380,10 @@ def apply(
         exprs: Sequence[Expr] = (shape.expr,)
     else:
         exprs, shape = join(tensors)
-    result = _formula(op, tuple(exprs), params)
+    try:
+        result = _formula(op, tuple(exprs), params)
+    except TypeError:  # a parameter that cannot be hashed: the operation itself says what is wrong
+        result = op(*exprs, *params)
     return LazyTensor._make(result, shape.slots, shape.batch, shape.M, shape.N, shape.dtype)
 
 

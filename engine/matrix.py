@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import check_array
 from .backends import choose_backend
-from .errors import ArgumentError, ShapeError, expected
+from .errors import ArgumentError, DTypeError, ShapeError, expected
 from .formula.ops import OPS
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, Vj, apply
@@ -27,18 +27,21 @@ def _matmul(self: LazyTensor, b: Any, **how: Any) -> Any:
     -------
     array of shape (M,) or (..., M, E)
     """
-    b = check_array(b, "b")
-    vector = b.ndim == 1
     N = 1 if self.N is None else self.N
-    if b.shape[0 if vector else -2] != N:
-        what = f"b of shape ({N},) or ({N}, E) for a matrix of {N} columns"
+    what = f"b of shape ({N},) or (..., {N}, E) for a matrix of {N} columns"
+    if isinstance(b, LazyTensor):
+        cure = "Use (K * b).sum(axis=1) for a formula b of the columns."
+        raise DTypeError(expected(f"{what} as a NumPy array", "a LazyTensor", cure))
+    b = check_array(b, what, "b")
+    vector = b.ndim == 1
+    if b.ndim == 0 or b.shape[0 if vector else -2] != N:
         raise ShapeError(expected(what, f"shape {b.shape}"))
     result = reduce(apply(OPS["mul"], (self, Vj(b[:, None] if vector else b))), "sum", "j", **how)
     return result[..., 0] if vector else result
 
 
 def _rmatmul(self: LazyTensor, b: Any) -> Any:
-    b = np.asarray(b)
+    b = check_array(b, "b", "b")
     return (
         _matmul(self.T, b)
         if b.ndim == 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .arrays import library_of
+import numpy as np
+
+from .arrays import check_array, library_of
 from .backends import run
 from .backends._base import Data, Task, make_task
 from .config import options
@@ -15,7 +18,7 @@ from .errors import ArgumentError, ShapeError, expected
 from .formula.expr import Expr
 from .formula.ops import OPS, Op
 from .formula.reductions import REDUCTIONS
-from .lazy import LazyTensor, apply, check_dtype, join, promote
+from .lazy import LazyTensor, Vi, Vj, apply, check_dtype, join, promote
 
 _INTERNAL = {"take", "repeat", "tile", "contract", "truth", "to_real", "to_index", "add_index"}
 
@@ -47,7 +50,14 @@ def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -
     """Return the task and the data of a reduction, axes exchanged so that j is reduced."""
     if x.expr.dim != 1 and REDUCTIONS[name].scalar:
         cure = "Reduce its feature axis first, for example with .sum(-1)."
-        raise ShapeError(expected(f"a formula of dimension 1 for {name}", f"{x.D}", cure))
+        word = name.removesuffix("_weight")
+        raise ShapeError(expected(f"a formula of dimension 1 for {word}", f"{x.D}", cure))
+    if REDUCTIONS[name].weighted and weight is None:
+        raise ArgumentError(expected(f"a weight for {name}", "None", "Use logsumexp without one."))
+    if weight is not None and not REDUCTIONS[name].weighted:
+        if name != "logsumexp":
+            raise ArgumentError(expected(f"no weight for {name}", "one", "Use (x * w) instead."))
+        return build(x, "logsumexp_weight", axis, K, weight)
     if weight is None:
         shape, other = x, None
     else:
@@ -65,10 +75,15 @@ def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -
 
 
 def _as_weight(weight: Any, x: LazyTensor, axis: str) -> LazyTensor:
-    if isinstance(weight, LazyTensor) or library_of(weight) != "numpy" or weight.ndim != 2:
+    """Return a weight as a LazyTensor; bare arrays belong to the reduced axis, as in K @ b."""
+    if isinstance(weight, LazyTensor) or library_of(weight) == "scalar":
         return promote(weight)
-    # a bare (n, E) array of weights belongs to the reduced axis, as in K @ b
-    return LazyTensor(weight, axis=1 if axis == "j" else 0)
+    n = (x.N if axis == "j" else x.M) or 1
+    what = f"weight as a LazyTensor, or an array of shape ({n},) or (..., {n}, E)"
+    w = check_array(weight, what)
+    if w.shape[0 if w.ndim == 1 else -2] != n:
+        raise ShapeError(expected(what, f"shape {w.shape}"))
+    return (Vj if axis == "j" else Vi)(w[:, None] if w.ndim == 1 else w)
 
 
 def reduce(
@@ -102,54 +117,45 @@ def _check_count(K: Any, name: str) -> int:
 
 def _reduction_method(name: str) -> Callable[..., Any]:
     entry = REDUCTIONS[name]
+    over_features = OPS.get(name)
+    method: Callable[..., Any]
 
     if entry.keep:
 
-        def method(
-            self: LazyTensor, K: int, axis: int | None = None, dim: int | None = None, **how: Any
-        ) -> Any:
+        def method(self, K, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore
             along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, _check_count(K, name), **how)
+            return reduce(self, name, along, _check_count(K, name), None, backend, n_threads)
 
     elif name == "sumsoftmaxweight":
 
-        def method(  # type: ignore[misc]
-            self: LazyTensor,
-            weight: Any,
-            axis: int | None = None,
-            dim: int | None = None,
-            **how: Any,
-        ) -> Any:
+        def method(self, weight, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore
             along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, weight=weight, **how)
+            return reduce(self, name, along, 0, weight, backend, n_threads)
 
     elif name == "logsumexp":
 
-        def method(  # type: ignore[misc]
-            self: LazyTensor,
-            axis: int | None = None,
-            dim: int | None = None,
-            weight: Any = None,
-            **how: Any,
-        ) -> Any:
+        def method(self, axis=None, dim=None, weight=None, backend=None, n_threads=None):  # type: ignore
             along = pair_axis(self, axis, dim, name)
-            which = name if weight is None else "logsumexp_weight"
-            return reduce(self, which, along, weight=weight, **how)
+            return reduce(self, name, along, 0, weight, backend, n_threads)
+
+    elif over_features is None:
+
+        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore
+            along = pair_axis(self, axis, dim, name)
+            return reduce(self, name, along, 0, None, backend, n_threads)
 
     else:
-        over_features = OPS.get(name)
 
-        def method(  # type: ignore[misc]
-            self: LazyTensor, axis: int | None = None, dim: int | None = None, **how: Any
-        ) -> Any:
-            if axis is None and dim is None and over_features is not None:
+        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore
+            if axis is None and dim is None:
                 axis = -1
             along = reduction_axis(self, axis, dim, name)
-            if along == "features":
-                if over_features is None:
-                    raise _no_features(self, name)
-                return apply(over_features, (self,))
-            return reduce(self, name, along, **how)
+            if along != "features":
+                return reduce(self, name, along, 0, None, backend, n_threads)
+            if backend is not None or n_threads is not None:
+                what = f"backend and n_threads only where {name} computes, over rows or columns"
+                raise ArgumentError(expected(what, "them for the feature axis"))
+            return apply(over_features, (self,))
 
     _describe(method, name, reduction_doc(entry))
     return method
@@ -178,18 +184,20 @@ def pair_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) -> st
 
 def _operation_method(op: Op) -> Callable[..., Any]:
     n = len(op.args)
-    method: Callable[..., LazyTensor]
-    if n == 1 and not op.params:
-        method = lambda self: apply(op, (self,))  # noqa: E731
-    elif n == 2 and not op.params:  # the operators: as little as can be
-        method = lambda self, other: apply(op, (self, other))  # noqa: E731
-    elif op.name == "mod":
-        method = lambda self, modulus, offset=0: apply(op, (self, modulus, offset))  # noqa: E731
-    else:
 
-        def method(self: Any, *operands: Any) -> LazyTensor:
-            return apply(op, (self, *operands[: n - 1]), operands[n - 1 :])
+    def method(self: LazyTensor, *operands: Any, **named: Any) -> LazyTensor:
+        operands = op.bind((self, *operands), named)
+        return apply(op, operands[:n], operands[n:])
 
+    names = ("self", *op.operands[: n - 1], *op.params)
+    defaults = dict(zip(reversed(names), reversed(op.defaults), strict=False))
+    either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    method.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(p, either, default=defaults.get(p, inspect.Parameter.empty))
+            for p in names
+        ]
+    )
     _describe(method, op.name, operation_doc(op))
     return method
 
@@ -216,8 +224,21 @@ def _getitem(self: LazyTensor, key: Any) -> LazyTensor:
             raise ArgumentError(expected("an index of the last axis only", f"{key!r}", cure))
         key = key[-1]
     if isinstance(key, slice):
+        parts = (key.start, key.stop, key.step)
+        if any(not (p is None or _is_integer(p)) for p in parts) or key.step == 0:
+            raise ArgumentError(expected("a slice of integers, its step not 0", f"x[{key}]"))
         return apply(_slice, (self,), (key.start, key.stop, key.step))
-    return apply(OPS["elem"], (self,), (key,))
+    if not _is_integer(key):
+        cure = "Use .concat to put components together in another order."
+        raise ArgumentError(expected("an integer index or a slice", repr(key), cure))
+    if not -self.D <= key < self.D:
+        what = f"an index from {-self.D} to {self.D - 1}, of {self.D} components"
+        raise ShapeError(expected(what, f"x[{key}]"))
+    return apply(OPS["elem"], (self,), (int(key),))
+
+
+def _is_integer(x: Any) -> bool:
+    return hasattr(x, "__index__") and not isinstance(x, bool | np.ndarray)
 
 
 def _slice(e: Expr, start: Any, stop: Any, step: Any) -> Expr:
@@ -235,10 +256,11 @@ def _attach_operations() -> None:
         method = _operation_method(op)
         for name in (op.name, *op.aliases):
             setattr(LazyTensor, name, method)
-        if op.dunder == "and":
-            setattr(LazyTensor, "__and__", method)
+        if op.dunder and len(op.args) == 1:
+            setattr(LazyTensor, f"__{op.dunder}__", lambda self, op=op: apply(op, (self,)))
         elif op.dunder:
-            setattr(LazyTensor, f"__{op.dunder}__", method)
+            both: Any = lambda self, other, op=op: apply(op, (self, other))  # noqa: E731
+            setattr(LazyTensor, f"__{op.dunder}__", both)
         if op.dunder in ("add", "sub", "mul", "truediv", "or"):
 
             def reflected(self: LazyTensor, other: Any, op: Op = op) -> LazyTensor:

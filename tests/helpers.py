@@ -85,6 +85,8 @@ def _node(e: Expr, args: list[tuple[Array, Array]], dtype: Any) -> tuple[Array, 
     assert op is not None
     assert op.numpy is not None
     value = op.numpy(*(a for a, _ in args), *e.params)
+    if e.kind == "real":  # truth values come as float32
+        value = np.asarray(value, np.float64)
     if op.index is not None or op.parts:
         return value, op.numpy(*(error for _, error in args), *e.params)
     if op.fold:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..codegen.cpu import PREAMBLE, CpuKernel, cpu_kernel
+from ..formula.expr import variables
 from ._base import Array, Backend, Data, Task, empty_results
 from ._cache import load
 from ._compiler import find_compiler, why_no_compiler
@@ -206,14 +207,15 @@ def _repair(task: Task, data: Data, results: tuple[Array, ...]) -> None:
     indices = results[-1]
     if (indices >= 0).all():
         return
+    axes = {e.params[1]: e.params[0] for e in variables(task.formula)}
     for b in np.ndindex(data.batch):
         rows = np.flatnonzero((indices[b] < 0).any(-1))
         if not rows.size:
             continue
         arrays = []
-        for a in data.arrays:
+        for slot, a in enumerate(data.arrays):
             a = a[tuple(n if length > 1 else 0 for n, length in zip(b, a.shape, strict=False))]
-            arrays.append(a[rows] if a.shape[0] == data.M and data.M > 1 else a)
+            arrays.append(a[rows] if axes.get(slot) == "i" else a)
         part = data._replace(arrays=arrays, batch=(), M=rows.size)
         for result, new in zip(results, BACKEND.run(task, part), strict=True):
             result[b][rows] = new

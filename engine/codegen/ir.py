@@ -253,7 +253,9 @@ def _verify_block(
         elif isinstance(s, Let):
             kinds = [known[a] for a in s.args]
             for kind, wanted in zip(kinds, s.op.args, strict=False):  # {k} comes last
-                assert wanted in (kind, "any", "same"), f"{s} has arguments of kinds {kinds}"
+                assert wanted in (kind, "any", "same", "ordered"), (
+                    f"{s} has arguments of kinds {kinds}"
+                )
         elif isinstance(s, Assign):
             assert known[s.name] == known[s.value], f"{s} changes the kind"
         elif isinstance(s, Store):

@@ -16,11 +16,14 @@ from ..formula.expr import AXES, Expr, postorder, substitute, variables
 from ..formula.reductions import REDUCTIONS, Reduction, j, state_a, state_b, v
 from . import ir
 from .ir import Component, Program, Statement, bounds
+from .reciprocal import use_reciprocals
 
 
 @lru_cache(maxsize=1024)
 def lower(formula: Expr, weight: Expr | None) -> Program:
     """Return the verified program of a formula, and of the weight of its reduction."""
+    formula = use_reciprocals(formula)
+    weight = None if weight is None else use_reciprocals(weight)
     roots = [formula] if weight is None else [formula, weight]
     hoisted = hoist(roots)
     sizes, places = {}, {}

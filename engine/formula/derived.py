@@ -79,11 +79,13 @@ def _mod(x: Expr, modulus: Expr, offset: Expr) -> Expr:
 
 
 mod = Op("mod", "Rest of x - offset by a modulus, with the modulus's sign, plus the offset.",
-         ("real", "real", "real"), expand=_mod, domain=(0.5, 5.0))  # fmt: skip
+         ("real", "real", "real"), operands=("modulus", "offset"), defaults=(0,),
+         expand=_mod, domain=(0.5, 5.0))  # fmt: skip
 relu = Op("relu", "Positive part.", expand=lambda x: o.maximum(x, constant(0)))
 clamp = Op("clamp", "x, but not below a nor above b.", ("real", "real", "real"),
+           operands=("a", "b"),
            expand=lambda x, a, b: o.minimum(o.maximum(x, a), b))  # fmt: skip
-ifelse = Op("ifelse", "a where x >= 0, else b.", ("real", "same", "same"),
+ifelse = Op("ifelse", "a where x >= 0, else b.", ("real", "same", "same"), operands=("a", "b"),
             expand=lambda x, a, b: o.where(o.ge(x, constant(0)), a, b))  # fmt: skip
 
 # --- Norms and scalar products ----------------------------------------------------------------
@@ -113,9 +115,9 @@ def _weightedsqnorm(x: Expr, s: Expr) -> Expr:
 
 
 weightedsqnorm = Op("weightedsqnorm", "Squared norm with scalar, diagonal or full weights.", _R2,
-                    expand=_weightedsqnorm, domain=(0.1, 2.0))  # fmt: skip
+                    operands=("s",), expand=_weightedsqnorm, domain=(0.1, 2.0))  # fmt: skip
 weightedsqdist = Op("weightedsqdist", "Squared distance with scalar, diagonal or full weights.",
-                    ("real", "real", "real"), domain=(0.1, 2.0),
+                    ("real", "real", "real"), operands=("y", "s"), domain=(0.1, 2.0),
                     expand=lambda x, y, s: _weightedsqnorm(o.sub(x, y), s))  # fmt: skip
 
 

@@ -78,9 +78,16 @@ class Expr:
         return to_string(self)
 
     def __reduce__(self) -> tuple[Callable[..., Expr], tuple[Any, ...]]:
-        if self.op is not None:
-            return _rebuild, (self.op.name, self.args, self.params)
-        return leaf, (self.params, self.dim, self.kind, self.axes)
+        # a flat list: nested, a deep formula would exceed the depth that pickle can follow
+        place: dict[Expr, int] = {}
+        rows: list[tuple[Any, ...]] = []
+        for e in postorder(self):
+            place[e] = len(rows)
+            if e.op is None:
+                rows.append((None, e.params, e.dim, e.kind, e.axes))
+            else:
+                rows.append((e.op.name, tuple(place[a] for a in e.args), e.params))
+        return _rebuild, (tuple(rows),)
 
     # The operators are attached by the table of operations; these lines tell type checkers.
     if TYPE_CHECKING:
@@ -164,10 +171,17 @@ def node(op: Op, args: tuple[Expr, ...], params: tuple[Any, ...] = ()) -> Expr:
     return _intern(key, op, args, params, dim, kind, axes)
 
 
-def _rebuild(name: str, args: tuple[Expr, ...], params: tuple[Any, ...]) -> Expr:
+def _rebuild(rows: tuple[tuple[Any, ...], ...]) -> Expr:
     from .ops import OPS
 
-    return node(OPS[name], args, params)
+    made: list[Expr] = []
+    for name, *fields in rows:
+        if name is None:
+            made.append(leaf(*fields))
+        else:
+            args, params = fields
+            made.append(node(OPS[name], tuple(made[n] for n in args), params))
+    return made[-1]
 
 
 def postorder(*roots: Expr) -> Iterator[Expr]:

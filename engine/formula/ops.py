@@ -16,156 +16,12 @@ Only ``concat`` is none of them; it has two arguments that are index maps (``par
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError, expected
-from .expr import KINDS, Expr, constant, node
-
-Dims = tuple[int, ...]
-Params = tuple[Any, ...]
-
-OPS: dict[str, Op] = {}
-
-
-def broadcast(dims: Dims, params: Params) -> int:
-    """Dimension of an elementwise result: all equal, or one."""
-    dim = max(dims)
-    if any(d not in (1, dim) for d in dims):
-        got = " and ".join(map(str, dims))
-        raise ShapeError(expected("feature axes of equal length, or of length 1", got))
-    return dim
-
-
-def one(dims: Dims, params: Params) -> int:
-    """Dimension of a scalar result."""
-    return 1
-
-
-@dataclass(frozen=True, eq=False)
-class Op:
-    """One operation on formulas; the module says what kinds of entries there are.
-
-    It should be the case that every backend computes ``numpy`` up to rounding, on components
-    drawn from ``domain``, for every ``dim`` that the rule ``dim`` accepts.
-
-    Attributes
-    ----------
-    name : str
-        Name of the method and of the function.
-    doc : str
-        One sentence, for the documentation.
-    args : tuple of str
-        Kind of each argument; "same" for arguments that are brought to their common kind.
-    kind : str
-        Kind of the result; "same" for that of the last argument.
-    numpy : callable
-        What it means: ``numpy(*arrays, *params)`` on arrays whose last axis is the features.
-    code : str
-        How the C family spells one component.
-    dim : callable
-        Dimension of the result, from those of the arguments and the parameters.
-    params : tuple of (str, type or None)
-        Static parameters, by name.
-    index : callable, optional
-        ``index(k, params, dim)``: which component of the argument the k-th of the result is.
-    fold, span : str and callable, optional
-        Name of the reduction, and ``span(k, l, params)``: its l-th term for component k.
-    count : callable, optional
-        Number of terms of a fold, from the dimension and the parameters.
-    expand : callable, optional
-        The formula that a derived operation stands for.
-    domain : tuple of float
-        Interval that the tests sample.
-    symbol, precedence, dunder : str, int, str
-        Infix spelling, and the operator that Python calls.
-    """
-
-    name: str
-    doc: str
-    args: tuple[str, ...] = ("real",)
-    kind: str = "real"
-    numpy: Callable[..., Any] | None = None
-    code: str = ""
-    dim: Callable[[Dims, Params], int] = broadcast
-    params: tuple[str, ...] = ()
-    defaults: tuple[Any, ...] = ()
-    index: Callable[..., Any] | None = None
-    fold: str = ""
-    span: Callable[..., Any] | None = None
-    count: Callable[[int, Params], int] | None = None
-    parts: bool = False
-    expand: Callable[..., Expr] | None = None
-    domain: tuple[float, float] = (-2.0, 2.0)
-    symbol: str = ""
-    precedence: int = 3
-    dunder: str = ""
-    aliases: tuple[str, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        if self.name in OPS:
-            raise ValueError(f"Expected a new operation, but got {self.name!r} a second time.")
-        OPS[self.name] = self
-
-    def __repr__(self) -> str:
-        return f"Op({self.name})"
-
-    def result_dim(self, dims: Dims, params: Params) -> int:
-        """Return the dimension of the result, or raise with the operation's name."""
-        try:
-            return self.dim(dims, params)
-        except ShapeError as error:
-            raise ShapeError(f"{self.name}: {error}") from None
-
-    def __call__(self, *operands: Any) -> Expr:
-        """Return the formula of this operation; numbers become constants, kinds are cast."""
-        n = len(self.args)
-        given = operands[n:]
-        missing = len(self.params) - len(given)
-        if len(operands) < n or missing < 0 or missing > len(self.defaults):
-            names = ", ".join([f"argument {i + 1}" for i in range(n)] + list(self.params))
-            raise TypeError(expected(f"{self.name}({names})", f"{len(operands)} arguments", ""))
-        params = given + self.defaults[len(self.defaults) - missing :] if missing else given
-        args = tuple(a if isinstance(a, Expr) else constant(a) for a in operands[:n])
-        args = tuple(_cast(self, args))
-        if self.expand is not None:
-            dims = tuple(a.dim for a in args)
-            try:
-                return self.expand(*args, *params)
-            except ShapeError as error:
-                if str(error).startswith(self.name + ":"):
-                    raise
-                got = " and ".join(map(str, dims))
-                raise ShapeError(f"{self.name} of feature axes {got}: {error}") from None
-        return node(self, args, params)
-
-
-def _cast(op: Op, args: tuple[Expr, ...]) -> list[Expr]:
-    wanted = list(op.args)
-    if "same" in wanted:
-        ranks = [KINDS.index(a.kind) for a, w in zip(args, wanted, strict=True) if w == "same"]
-        common = KINDS[max(ranks)]
-        wanted = [common if w == "same" else w for w in wanted]
-    return [cast(a, kind) for a, kind in zip(args, wanted, strict=True)]
-
-
-def cast(e: Expr, kind: str) -> Expr:
-    """Return `e` as another kind: 0 and 1 for booleans, ``e != 0`` for a boolean."""
-    if kind in ("any", e.kind):
-        return e
-    if e.is_constant and kind != "boolean":
-        return constant(e.params[0], e.dim, kind)
-    if kind == "real":
-        return node(truth if e.kind == "boolean" else to_real, (e,))
-    if kind == "boolean":
-        return node(ne, (e, constant(0, 1, e.kind)))
-    if e.kind == "boolean":
-        return node(to_index, (e,))
-    raise DTypeError(
-        expected("an index, such as the result of argmin", "real numbers", "Use one_hot or elem.")
-    )
+from ..errors import ArgumentError, ShapeError, expected
+from .op import OPS, Dims, Op, Params, cast, one
 
 
 def _special(name: str) -> Callable[..., Any]:
@@ -195,16 +51,16 @@ def _sigmoid(x: Any) -> Any:
 
 _R2 = ("real", "real")
 add = Op("add", "Sum.", _R2, numpy=np.add, code="{0} + {1}", symbol="+", precedence=0,
-         dunder="add")  # fmt: skip
+         dunder="add", steady=True)  # fmt: skip
 sub = Op("sub", "Difference.", _R2, numpy=np.subtract, code="{0} - {1}", symbol="-",
-         precedence=0, dunder="sub")  # fmt: skip
+         precedence=0, dunder="sub", steady=True)  # fmt: skip
 mul = Op("mul", "Product.", _R2, numpy=np.multiply, code="{0} * {1}", symbol="*", precedence=1,
-         dunder="mul")  # fmt: skip
+         dunder="mul", steady=True)  # fmt: skip
 div = Op("div", "Quotient.", _R2, numpy=np.divide, code="{0} / {1}", symbol="/", precedence=1,
          dunder="truediv")  # fmt: skip
 neg = Op("neg", "Opposite.", numpy=np.negative, code="-{0}", symbol="-", precedence=2,
-         dunder="neg")  # fmt: skip
-square = Op("square", "Square.", numpy=np.square, code="{0} * {0}")
+         dunder="neg", steady=True)  # fmt: skip
+square = Op("square", "Square.", numpy=np.square, code="{0} * {0}", steady=True)
 inv = Op("inv", "Inverse 1 / x.", numpy=np.reciprocal, code="inv({0})", domain=(0.5, 3.0))
 abs_ = Op("abs", "Absolute value.", numpy=np.abs, code="abs({0})", dunder="abs")
 sign = Op("sign", "Sign: -1, 0 or 1.", numpy=np.sign, code="sign({0})")
@@ -226,7 +82,7 @@ rint = Op("rint", "Nearest integer, halves to even.", numpy=np.rint, code="round
 
 # --- Exponentials, trigonometry and their kin -------------------------------------------------
 
-exp = Op("exp", "Exponential.", numpy=np.exp, code="exp({0})")
+exp = Op("exp", "Exponential.", numpy=np.exp, code="exp({0})", steady=True)
 expm1 = Op("expm1", "exp(x) - 1 without cancellation.", numpy=np.expm1, code="expm1({0})")
 log = Op("log", "Natural logarithm.", numpy=np.log, code="log({0})", domain=(0.1, 4.0))
 log1p = Op("log1p", "log(1 + x) without cancellation.", numpy=np.log1p, code="log1p({0})",
@@ -256,11 +112,11 @@ softplus = Op("softplus", "log(1 + exp(x)).", numpy=_softplus, code="softplus({0
 
 # --- Truth ------------------------------------------------------------------------------------
 
-_S2, _B2 = ("same", "same"), ("boolean", "boolean")
-lt = Op("lt", "x < y.", _S2, "boolean", np.less, "{0} < {1}", dunder="lt")
-le = Op("le", "x <= y.", _S2, "boolean", np.less_equal, "{0} <= {1}", dunder="le")
-gt = Op("gt", "x > y.", _S2, "boolean", np.greater, "{0} > {1}", dunder="gt")
-ge = Op("ge", "x >= y.", _S2, "boolean", np.greater_equal, "{0} >= {1}", dunder="ge")
+_S2, _O2, _B2 = ("same", "same"), ("ordered", "ordered"), ("boolean", "boolean")
+lt = Op("lt", "x < y.", _O2, "boolean", np.less, "{0} < {1}", dunder="lt")
+le = Op("le", "x <= y.", _O2, "boolean", np.less_equal, "{0} <= {1}", dunder="le")
+gt = Op("gt", "x > y.", _O2, "boolean", np.greater, "{0} > {1}", dunder="gt")
+ge = Op("ge", "x >= y.", _O2, "boolean", np.greater_equal, "{0} >= {1}", dunder="ge")
 eq = Op("eq", "x == y.", _S2, "boolean", np.equal, "{0} == {1}", dunder="eq")
 ne = Op("ne", "x != y.", _S2, "boolean", np.not_equal, "{0} != {1}", dunder="ne")
 logical_and = Op("logical_and", "Both.", _B2, "boolean", np.logical_and, "{0} & {1}", dunder="and")
@@ -283,17 +139,18 @@ add_index = Op("add_index", "Sum of two indices.", ("index", "index"), "index", 
 # --- Over the feature axis --------------------------------------------------------------------
 
 
-def _fold(name: str, doc: str, kind: str = "real") -> Op:
+def _fold(name: str, doc: str, kind: str = "real", steady: bool = False) -> Op:
     def meaning(x: Any) -> Any:
         from .reductions import REDUCTIONS
 
         return REDUCTIONS[name].fold_last(x)
 
     return Op(name, doc, kind=kind, numpy=meaning, dim=one, fold=name,
-              span=lambda k, term, params: term, count=lambda dim, params: dim)  # fmt: skip
+              span=lambda k, term, params: term, count=lambda dim, params: dim,
+              steady=steady)  # fmt: skip
 
 
-sum_ = _fold("sum", "Sum of the components.")
+sum_ = _fold("sum", "Sum of the components.", steady=True)
 prod = _fold("prod", "Product of the components.")
 min_ = _fold("min", "Smallest component; NaN never is.")
 max_ = _fold("max", "Largest component; NaN never is.")
@@ -315,6 +172,7 @@ contract = Op(
     fold="sum",
     span=lambda k, term, params: k * params[1] + term * params[2],
     count=lambda dim, params: params[0],
+    steady=True,
 )
 
 take = Op(
@@ -326,6 +184,7 @@ take = Op(
     dim=lambda dims, params: params[2],
     params=("start", "step", "count"),
     index=lambda k, params, dim: k * params[1] + params[0],
+    steady=True,
 )
 repeat = Op(
     "repeat",
@@ -336,6 +195,7 @@ repeat = Op(
     dim=lambda dims, params: dims[0] * params[0],
     params=("n",),
     index=lambda k, params, dim: k // params[0],
+    steady=True,
 )
 tile = Op(
     "tile",
@@ -346,6 +206,7 @@ tile = Op(
     dim=lambda dims, params: dims[0] * params[0],
     params=("n",),
     index=lambda k, params, dim: k % dim,
+    steady=True,
 )
 
 
@@ -363,10 +224,14 @@ concat = Op(
     numpy=_concat_numpy,
     dim=lambda dims, params: dims[0] + dims[1],
     parts=True,
+    steady=True,
 )
 
 
 def _one_hot_dim(dims: Dims, params: Params) -> int:
+    n = params[0]
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise ArgumentError(expected("a positive integer number of classes", repr(n)))
     if dims[0] != 1:
         raise ShapeError(expected("a formula of dimension 1", str(dims[0])))
     return int(params[0])

@@ -1,5 +1,6 @@
-// Loops over arrays around every function of simd.h, for ctypes: NAME_f32(x, result, n) by whole vectors,
-// NAME_f32_scalar(x, result, n) by the scalar overload; f64 likewise; two-argument functions take x, y.
+// Loops over arrays around every function of simd.h, for ctypes: NAME_f32(x, result, n) by whole
+// vectors, NAME_f32_scalar(x, result, n) by the scalar overload; f64 likewise; functions of two
+// arguments take x, y.
 #include "simd.h"
 
 #define LOOP_1(NAME, SUFFIX, T)                                                                    \

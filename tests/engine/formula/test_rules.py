@@ -18,7 +18,7 @@ SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -2.0)
 
 
 def instances(rule: Rule) -> Iterator[tuple[Expr, Expr]]:
-    """Yield formulas that a rule fits, of each choice of axes and dimensions, and their new form."""
+    """Yield formulas of all axes and dimensions that a rule fits, and what it makes of them."""
     used = [e for e in postorder(rule.left, rule.right) if e in WILDCARDS]
     for choice in product([("i", 1), ("i", 3), ("j", 1), ("j", 3), ("p", 1)], repeat=len(used)):
         put = {
@@ -32,7 +32,7 @@ def instances(rule: Rule) -> Iterator[tuple[Expr, Expr]]:
 
 
 def points(e: Expr, numbers: Array) -> dict[Expr, Array]:
-    """Return values for the variables of a formula; each sees the numbers in an order of its own."""
+    """Return values for the variables of a formula, each in an order of its own."""
     found = {}
     for leaf in postorder(e):
         if leaf.is_variable:
@@ -65,9 +65,10 @@ class TestRule:
         """A NaN or an infinity of the arguments stays one."""
         for left, right in instances(rule):
             values = points(left, np.array(SPECIAL))
-            none = np.zeros((400, 1), bool)
+            none = np.zeros((400, left.dim), bool)
             for array in values.values():
-                none = none | (~np.isfinite(array)).any(-1, keepdims=True)
+                bad = ~np.isfinite(array)
+                none |= bad if left.dim > 1 else bad.any(-1, keepdims=True)
             (one, _), (other, _) = analyse([left, right], values, "float64")
             one, other = np.asarray(one, float), np.asarray(other, float)
             undefined = none & ~np.isfinite(one)

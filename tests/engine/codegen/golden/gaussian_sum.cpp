@@ -1,0 +1,117 @@
+#include "kernel.h"
+
+// sum over j of exp(-(sum(square(x0 - y1)) / p2)), float
+namespace gr {
+struct kernel_9bbd104ae166f7df {
+    typedef float T;
+    typedef lanes_of<T>::vec V;
+    typedef lanes_of<T>::mask I, B;
+    typedef gr::Call<T, 3, 1> Call;
+    static constexpr int L = lanes_of<T>::count, R = 4, C = 2, ROW_BLOCK = 4, COLUMN_BLOCK = 64;
+    static constexpr int RB = ROW_BLOCK * L, NP = 1, NR = 3, NC = 3;
+    static constexpr int SLOT0 = 0, SLOT1 = 1, SLOT2 = 2;
+    struct Lanes { V s0[1]; };
+    struct Row { double s0[1]; };
+    GR_INLINE int64_t row_bytes(int64_t) { return sizeof(Row); }
+    static void pack_parameters(const Call &a, int64_t batch, T *par) {
+        const T *x2 = Slot<T>::point(a.slots[SLOT2], batch, 0);
+        const V t0 = broadcast(x2[(0) * a.slots[SLOT2].step]);
+        const V t1 = inv(t0);
+        par[0] = (t1)[0];
+    }
+    static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
+        Points<T> x0;
+        find<T>(x0, a.slots[SLOT0], batch, first, a.n.M);
+        GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
+            const V t1 = gather<T>(x0, (d0) * a.slots[SLOT0].step);
+            store(rows + (d0) * RB, t1);
+        }
+    }
+    static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
+        Points<T> x1;
+        find<T>(x1, a.slots[SLOT1], batch, first, a.n.N);
+        GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
+            const V t1 = gather<T>(x1, (d0) * a.slots[SLOT1].step);
+            store(columns + (d0) * L, t1);
+        }
+    }
+    template <int R, int C, bool MASKED>
+    GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
+                        Lanes *lanes, char *states, int64_t row_bytes, int64_t j0,
+                        int at) {
+        V a0[R][C];
+        GR_TILE {
+            a0[r][c] = V{} + T(0.0);
+        }
+        GR_UNROLL for (int d1 = 0; d1 < 3; d1++) {
+            GR_TILE {
+                const V t2 = broadcast(rows[(d1) * RB + r]);
+                const V t3 = load(columns + (c * NC + d1) * L);
+                const V t4 = t2 - t3;
+                const V t5 = t4 * t4;
+                const V t6 = a0[r][c] + t5;
+                a0[r][c] = t6;
+            }
+        }
+        GR_TILE {
+            const V t7 = broadcast(par[0]);
+            const V t8 = a0[r][c] * t7;
+            const V t9 = -t8;
+            const V t10 = exp(t9);
+            const V u0 = lanes[r].s0[0] + t10;
+            if (MASKED) {
+                const B valid = iota<T>() + c * L < left;
+                lanes[r].s0[0] = where(valid, u0, lanes[r].s0[0]);
+            } else {
+                lanes[r].s0[0] = u0;
+            }
+        }
+    }
+    static void clear(char *state, int64_t) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 1; e++) row.s0[e] = V{} + T(0.0);
+    }
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
+        const Row &row = *(const Row *)state;
+        (void)row;
+        for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + T(0.0);
+    }
+    GR_INLINE void end(Lanes &lanes, char *state, int64_t j0) {
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 1; e++) {
+            Row one;
+            one.s0[e] = wide_sum(lanes.s0[e]);
+            merge_one(row, one, e, e);
+        }
+    }
+    static void merge_one(Row &a, const Row &b, int e, int f) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const V u0 = a.s0[e] + b.s0[e];
+        a.s0[e] = u0;
+    }
+    static void merge_all(Row &a, const Row &b) {
+        for (int e = 0; e < 1; e++) merge_one(a, b, e, e);
+    }
+    static void merge(char *a, const char *b) {
+        merge_all(*(Row *)a, *(const Row *)b);
+    }
+    static void finish(const Call &call, const char *state, int64_t at) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const Row &row = *(const Row *)state;
+        for (int e = 0; e < 1; e++) {
+            ((float *)call.results[0])[at * 1 + e] = row.s0[e];
+        }
+    }
+};
+}
+extern "C" __attribute__((visibility("default"))) void run_kernel_9bbd104ae166f7df(const gr::kernel_9bbd104ae166f7df::Call *call) {
+    gr::Driver<gr::kernel_9bbd104ae166f7df>::run(*call);
+}
+extern "C" __attribute__((visibility("default"))) void layout_kernel_9bbd104ae166f7df(gr::Layout *to) {
+    typedef gr::kernel_9bbd104ae166f7df K;
+    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_9bbd104ae166f7df(int64_t K) {
+    return gr::kernel_9bbd104ae166f7df::row_bytes(K);
+}

@@ -1,0 +1,116 @@
+#include "kernel.h"
+
+// max over j of x0 * y1 - exp(y1), float
+namespace gr {
+struct kernel_70e129cba056c3e3 {
+    typedef float T;
+    typedef lanes_of<T>::vec V;
+    typedef lanes_of<T>::mask I, B;
+    typedef gr::Call<T, 2, 1> Call;
+    static constexpr int L = lanes_of<T>::count, R = 4, C = 2, ROW_BLOCK = 4, COLUMN_BLOCK = 64;
+    static constexpr int RB = ROW_BLOCK * L, NP = 0, NR = 3, NC = 6;
+    static constexpr int SLOT0 = 0, SLOT1 = 1;
+    struct Lanes { V s0[3]; };
+    struct Row { double s0[3]; };
+    GR_INLINE int64_t row_bytes(int64_t) { return sizeof(Row); }
+    static void pack_parameters(const Call &a, int64_t batch, T *par) {
+    }
+    static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
+        Points<T> x0;
+        find<T>(x0, a.slots[SLOT0], batch, first, a.n.M);
+        GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
+            const V t1 = gather<T>(x0, (d0) * a.slots[SLOT0].step);
+            store(rows + (d0) * RB, t1);
+        }
+    }
+    static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
+        Points<T> x1;
+        find<T>(x1, a.slots[SLOT1], batch, first, a.n.N);
+        GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
+            const V t1 = gather<T>(x1, (d0) * a.slots[SLOT1].step);
+            store(columns + (d0) * L, t1);
+        }
+        GR_UNROLL for (int d2 = 0; d2 < 3; d2++) {
+            const V t3 = gather<T>(x1, (d2) * a.slots[SLOT1].step);
+            const V t4 = exp(t3);
+            store(columns + (d2 + 3) * L, t4);
+        }
+    }
+    template <int R, int C, bool MASKED>
+    GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
+                        Lanes *lanes, char *states, int64_t row_bytes, int64_t j0,
+                        int at) {
+        GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
+            GR_TILE {
+                const V t1 = broadcast(rows[(d0) * RB + r]);
+                const V t2 = load(columns + (c * NC + d0) * L);
+                const V t3 = t1 * t2;
+                const V t4 = load(columns + (c * NC + d0 + 3) * L);
+                const V t5 = t3 - t4;
+                const B u0 = t5 > lanes[r].s0[d0];
+                const V u1 = where(u0, t5, lanes[r].s0[d0]);
+                if (MASKED) {
+                    const B valid = iota<T>() + c * L < left;
+                    lanes[r].s0[d0] = where(valid, u1, lanes[r].s0[d0]);
+                } else {
+                    lanes[r].s0[d0] = u1;
+                }
+            }
+        }
+    }
+    static void clear(char *state, int64_t) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 3; e++) row.s0[e] = V{} - GR_INF(T);
+    }
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
+        const Row &row = *(const Row *)state;
+        (void)row;
+        for (int e = 0; e < 3; e++) lanes.s0[e] = V{} - GR_INF(T);
+    }
+    GR_INLINE void end(Lanes &lanes, char *state, int64_t j0) {
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 3; e++) {
+            Row one;
+            V a0 = lanes.s0[e];
+            for (int half = L / 2; half > 0; half /= 2) {
+                const V b0 = rotate(a0, half);
+                const B u0 = b0 > a0;
+                const V u1 = where(u0, b0, a0);
+                a0 = u1;
+            }
+            one.s0[e] = a0[0];
+            merge_one(row, one, e, e);
+        }
+    }
+    static void merge_one(Row &a, const Row &b, int e, int f) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const B u0 = b.s0[e] > a.s0[e];
+        const V u1 = where(u0, b.s0[e], a.s0[e]);
+        a.s0[e] = u1;
+    }
+    static void merge_all(Row &a, const Row &b) {
+        for (int e = 0; e < 3; e++) merge_one(a, b, e, e);
+    }
+    static void merge(char *a, const char *b) {
+        merge_all(*(Row *)a, *(const Row *)b);
+    }
+    static void finish(const Call &call, const char *state, int64_t at) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const Row &row = *(const Row *)state;
+        for (int e = 0; e < 3; e++) {
+            ((float *)call.results[0])[at * 3 + e] = row.s0[e];
+        }
+    }
+};
+}
+extern "C" __attribute__((visibility("default"))) void run_kernel_70e129cba056c3e3(const gr::kernel_70e129cba056c3e3::Call *call) {
+    gr::Driver<gr::kernel_70e129cba056c3e3>::run(*call);
+}
+extern "C" __attribute__((visibility("default"))) void layout_kernel_70e129cba056c3e3(gr::Layout *to) {
+    typedef gr::kernel_70e129cba056c3e3 K;
+    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_70e129cba056c3e3(int64_t K) {
+    return gr::kernel_70e129cba056c3e3::row_bytes(K);
+}

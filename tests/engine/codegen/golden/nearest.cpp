@@ -1,0 +1,149 @@
+#include "kernel.h"
+
+// argmin over j of sum(abs(x0 - y1)), double
+namespace gr {
+struct kernel_f219ee01babd96bb {
+    typedef double T;
+    typedef lanes_of<T>::vec V;
+    typedef lanes_of<T>::mask I, B;
+    typedef gr::Call<T, 2, 1> Call;
+    static constexpr int L = lanes_of<T>::count, R = 4, C = 2, ROW_BLOCK = 4, COLUMN_BLOCK = 64;
+    static constexpr int RB = ROW_BLOCK * L, NP = 0, NR = 5, NC = 5;
+    static constexpr int SLOT0 = 0, SLOT1 = 1;
+    struct Lanes { V s0[1]; I s1[1]; };
+    struct Row { double s0[1]; int64_t s1[1]; };
+    GR_INLINE int64_t row_bytes(int64_t) { return sizeof(Row); }
+    static void pack_parameters(const Call &a, int64_t batch, T *par) {
+    }
+    static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
+        Points<T> x0;
+        find<T>(x0, a.slots[SLOT0], batch, first, a.n.M);
+        GR_UNROLL for (int d0 = 0; d0 < 5; d0++) {
+            const V t1 = gather<T>(x0, (d0) * a.slots[SLOT0].step);
+            store(rows + (d0) * RB, t1);
+        }
+    }
+    static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
+        Points<T> x1;
+        find<T>(x1, a.slots[SLOT1], batch, first, a.n.N);
+        GR_UNROLL for (int d0 = 0; d0 < 5; d0++) {
+            const V t1 = gather<T>(x1, (d0) * a.slots[SLOT1].step);
+            store(columns + (d0) * L, t1);
+        }
+    }
+    template <int R, int C, bool MASKED>
+    GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
+                        Lanes *lanes, char *states, int64_t row_bytes, int64_t j0,
+                        int at) {
+        V a0[R][C];
+        GR_TILE {
+            a0[r][c] = V{} + T(0.0);
+        }
+        GR_UNROLL for (int d1 = 0; d1 < 5; d1++) {
+            GR_TILE {
+                const V t2 = broadcast(rows[(d1) * RB + r]);
+                const V t3 = load(columns + (c * NC + d1) * L);
+                const V t4 = t2 - t3;
+                const V t5 = abs(t4);
+                const V t6 = a0[r][c] + t5;
+                a0[r][c] = t6;
+            }
+        }
+        GR_TILE {
+            const I j = iota<T>() + (at + c * L);
+            const B u0 = a0[r][c] < lanes[r].s0[0];
+            const V u1 = where(u0, a0[r][c], lanes[r].s0[0]);
+            const I u2 = where(u0, j, lanes[r].s1[0]);
+            if (MASKED) {
+                const B valid = iota<T>() + c * L < left;
+                lanes[r].s0[0] = where(valid, u1, lanes[r].s0[0]);
+                lanes[r].s1[0] = where(valid, u2, lanes[r].s1[0]);
+            } else {
+                lanes[r].s0[0] = u1;
+                lanes[r].s1[0] = u2;
+            }
+        }
+    }
+    static void clear(char *state, int64_t) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 1; e++) row.s0[e] = V{} + GR_INF(T);
+        for (int e = 0; e < 1; e++) row.s1[e] = I{} + -1;
+    }
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
+        const Row &row = *(const Row *)state;
+        (void)row;
+        for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + GR_INF(T);
+        for (int e = 0; e < 1; e++) lanes.s1[e] = I{} + -1;
+    }
+    GR_INLINE void end(Lanes &lanes, char *state, int64_t j0) {
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 1; e++) {
+            Row one;
+            V a0 = lanes.s0[e];
+            I a1 = lanes.s1[e];
+            for (int half = L / 2; half > 0; half /= 2) {
+                const V b0 = rotate(a0, half);
+                const I b1 = rotate(a1, half);
+                const B u0 = b0 < a0;
+                const B u1 = b0 == a0;
+                const I u2 = I{} + -1;
+                const B u3 = b1 != u2;
+                const B u4 = u1 & u3;
+                const B u5 = a1 == u2;
+                const B u6 = b1 < a1;
+                const B u7 = u5 | u6;
+                const B u8 = u4 & u7;
+                const B u9 = u0 | u8;
+                const V u10 = where(u9, b0, a0);
+                const I u11 = where(u9, b1, a1);
+                a0 = u10;
+                a1 = u11;
+            }
+            one.s0[e] = a0[0];
+            one.s1[e] = a1[0] < 0 ? -1 : j0 + a1[0];
+            merge_one(row, one, e, e);
+        }
+    }
+    static void merge_one(Row &a, const Row &b, int e, int f) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const B u0 = b.s0[e] < a.s0[e];
+        const B u1 = b.s0[e] == a.s0[e];
+        const I u2 = I{} + -1;
+        const B u3 = b.s1[e] != u2;
+        const B u4 = u1 & u3;
+        const B u5 = a.s1[e] == u2;
+        const B u6 = b.s1[e] < a.s1[e];
+        const B u7 = u5 | u6;
+        const B u8 = u4 & u7;
+        const B u9 = u0 | u8;
+        const V u10 = where(u9, b.s0[e], a.s0[e]);
+        const I u11 = where(u9, b.s1[e], a.s1[e]);
+        a.s0[e] = u10;
+        a.s1[e] = u11;
+    }
+    static void merge_all(Row &a, const Row &b) {
+        for (int e = 0; e < 1; e++) merge_one(a, b, e, e);
+    }
+    static void merge(char *a, const char *b) {
+        merge_all(*(Row *)a, *(const Row *)b);
+    }
+    static void finish(const Call &call, const char *state, int64_t at) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const Row &row = *(const Row *)state;
+        for (int e = 0; e < 1; e++) {
+            ((int64_t *)call.results[0])[at * 1 + e] = row.s1[e];
+        }
+    }
+};
+}
+extern "C" __attribute__((visibility("default"))) void run_kernel_f219ee01babd96bb(const gr::kernel_f219ee01babd96bb::Call *call) {
+    gr::Driver<gr::kernel_f219ee01babd96bb>::run(*call);
+}
+extern "C" __attribute__((visibility("default"))) void layout_kernel_f219ee01babd96bb(gr::Layout *to) {
+    typedef gr::kernel_f219ee01babd96bb K;
+    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_f219ee01babd96bb(int64_t K) {
+    return gr::kernel_f219ee01babd96bb::row_bytes(K);
+}

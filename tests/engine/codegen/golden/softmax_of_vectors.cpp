@@ -1,0 +1,203 @@
+#include "kernel.h"
+
+// sumsoftmaxweight over j of -sum(square(x0 - y1)), weight x0 * y1, float
+namespace gr {
+struct kernel_1745533a09f84a18 {
+    typedef float T;
+    typedef lanes_of<T>::vec V;
+    typedef lanes_of<T>::mask I, B;
+    typedef gr::Call<T, 2, 1> Call;
+    static constexpr int L = lanes_of<T>::count, R = 4, C = 4, ROW_BLOCK = 4, COLUMN_BLOCK = 64;
+    static constexpr int RB = ROW_BLOCK * L, NP = 0, NR = 3, NC = 3;
+    static constexpr int SLOT0 = 0, SLOT1 = 1;
+    struct Lanes { V s0[1]; V s1[1]; V s2[3]; };
+    struct Row { double s0[1]; double s1[1]; double s2[3]; };
+    GR_INLINE int64_t row_bytes(int64_t) { return sizeof(Row); }
+    static void pack_parameters(const Call &a, int64_t batch, T *par) {
+    }
+    static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
+        Points<T> x0;
+        find<T>(x0, a.slots[SLOT0], batch, first, a.n.M);
+        GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
+            const V t1 = gather<T>(x0, (d0) * a.slots[SLOT0].step);
+            store(rows + (d0) * RB, t1);
+        }
+    }
+    static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
+        Points<T> x1;
+        find<T>(x1, a.slots[SLOT1], batch, first, a.n.N);
+        GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
+            const V t1 = gather<T>(x1, (d0) * a.slots[SLOT1].step);
+            store(columns + (d0) * L, t1);
+        }
+    }
+    template <int R, int C, bool MASKED>
+    GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
+                        Lanes *lanes, char *states, int64_t row_bytes, int64_t j0,
+                        int at) {
+        V v[R][C];
+        V a0[R][C];
+        GR_TILE {
+            a0[r][c] = V{} + T(0.0);
+        }
+        GR_UNROLL for (int d1 = 0; d1 < 3; d1++) {
+            GR_TILE {
+                const V t2 = broadcast(rows[(d1) * RB + r]);
+                const V t3 = load(columns + (c * NC + d1) * L);
+                const V t4 = t2 - t3;
+                const V t5 = t4 * t4;
+                const V t6 = a0[r][c] + t5;
+                a0[r][c] = t6;
+            }
+        }
+        GR_TILE {
+            const V t7 = -a0[r][c];
+            v[r][c] = MASKED ? where(iota<T>() + c * L < left, t7, V{} - GR_INF(T)) : t7;
+        }
+        GR_UNROLL for (int r = 0; r < R; r++) {
+            V m = lanes[r].s0[0];
+            GR_UNROLL for (int c = 0; c < C; c++) {
+                const B u0 = v[r][c] > m;
+                const V u1 = where(u0, v[r][c], m);
+                m = u1;
+            }
+            const V f0 = abs(m);
+            const V f1 = V{} + GR_INF(T);
+            const B f2 = f0 < f1;
+            const V f3 = V{} + T(0.0);
+            const V f4 = where(f2, m, f3);
+            if (any_less(lanes[r].s0[0], m)) {
+                const V scale = exp(lanes[r].s0[0] - f4);
+                lanes[r].s1[0] *= scale;
+                for (int e = 0; e < 3; e++)
+                    lanes[r].s2[e] *= scale;
+                lanes[r].s0[0] = m;
+            }
+            GR_UNROLL for (int c = 0; c < C; c++) {
+                v[r][c] = exp(v[r][c] - f4);
+                const V u1_0 = lanes[r].s1[0] + v[r][c];
+                if (MASKED) {
+                    const B valid = iota<T>() + c * L < left;
+                    lanes[r].s1[0] = where(valid, u1_0, lanes[r].s1[0]);
+                } else {
+                    lanes[r].s1[0] = u1_0;
+                }
+            }
+        }
+        GR_UNROLL for (int d8 = 0; d8 < 3; d8++) {
+            GR_TILE {
+                const V t9 = broadcast(rows[(d8) * RB + r]);
+                const V t10 = load(columns + (c * NC + d8) * L);
+                const V t11 = t9 * t10;
+                const V u2_0 = v[r][c] * t11;
+                const V u2_1 = lanes[r].s2[d8] + u2_0;
+                if (MASKED) {
+                    const B valid = iota<T>() + c * L < left;
+                    lanes[r].s2[d8] = where(valid, u2_1, lanes[r].s2[d8]);
+                } else {
+                    lanes[r].s2[d8] = u2_1;
+                }
+            }
+        }
+    }
+    static void clear(char *state, int64_t) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 1; e++) row.s0[e] = V{} - GR_INF(T);
+        for (int e = 0; e < 1; e++) row.s1[e] = V{} + T(0.0);
+        for (int e = 0; e < 3; e++) row.s2[e] = V{} + T(0.0);
+    }
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
+        const Row &row = *(const Row *)state;
+        (void)row;
+        for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + (T)row.s0[e];
+        for (int e = 0; e < 1; e++) lanes.s1[e] = V{} + T(0.0);
+        for (int e = 0; e < 3; e++) lanes.s2[e] = V{} + T(0.0);
+    }
+    GR_INLINE void end(Lanes &lanes, char *state, int64_t j0) {
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 1; e++) {
+            Row one;
+            V top = lanes.s0[e];
+            for (int half = L / 2; half > 0; half /= 2) {
+                const V other = rotate(top, half);
+                const B u0 = other > top;
+                const V u1 = where(u0, other, top);
+                top = u1;
+            }
+            const V f0 = abs(top);
+            const V f1 = V{} + GR_INF(T);
+            const B f2 = f0 < f1;
+            const V f3 = V{} + T(0.0);
+            const V f4 = where(f2, top, f3);
+            one.s0[e] = top[0];
+            const bool moved = any_less(lanes.s0[e], top);
+            const V scale = moved ? exp(lanes.s0[e] - f4) : gr::one<V>();
+            one.s1[e] = wide_sum(lanes.s1[e] * scale);
+            for (int e = 0; e < 3; e++)
+                one.s2[e] = wide_sum(lanes.s2[e] * scale);
+            if (row.s0[e] == one.s0[e]) {
+                row.s1[e] += one.s1[e];
+                for (int e = 0; e < 3; e++)
+                    row.s2[e] += one.s2[e];
+            } else {
+                merge_all(row, one);
+            }
+        }
+    }
+    static void merge_one(Row &a, const Row &b, int e, int f) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const B u0 = b.s0[e] > a.s0[e];
+        const V u1 = where(u0, b.s0[e], a.s0[e]);
+        const V u2 = abs(u1);
+        const V u3 = V{} + GR_INF(T);
+        const B u4 = u2 < u3;
+        const V u5 = V{} + T(0.0);
+        const V u6 = where(u4, u1, u5);
+        const V u7 = a.s0[e] - u6;
+        const V u8 = exp(u7);
+        const V u9 = a.s1[e] * u8;
+        const V u10 = b.s0[e] - u6;
+        const V u11 = exp(u10);
+        const V u12 = b.s1[e] * u11;
+        const V u13 = u9 + u12;
+        const V u14 = a.s2[f] * u8;
+        const V u15 = b.s2[f] * u11;
+        const V u16 = u14 + u15;
+        a.s0[e] = u1;
+        a.s1[e] = u13;
+        a.s2[f] = u16;
+    }
+    static void merge_all(Row &row, const Row &b) {
+        const Row old = row;
+        for (int f = 0; f < 3; f++) {
+            Row a = old;
+            merge_one(a, b, 0, f);
+            row.s0[0] = a.s0[0];
+            row.s1[0] = a.s1[0];
+            row.s2[f] = a.s2[f];
+        }
+    }
+    static void merge(char *a, const char *b) {
+        merge_all(*(Row *)a, *(const Row *)b);
+    }
+    static void finish(const Call &call, const char *state, int64_t at) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const Row &row = *(const Row *)state;
+        for (int e = 0; e < 3; e++) {
+            const V u0 = row.s2[e] / row.s1[0];
+            ((float *)call.results[0])[at * 3 + e] = u0;
+        }
+    }
+};
+}
+extern "C" __attribute__((visibility("default"))) void run_kernel_1745533a09f84a18(const gr::kernel_1745533a09f84a18::Call *call) {
+    gr::Driver<gr::kernel_1745533a09f84a18>::run(*call);
+}
+extern "C" __attribute__((visibility("default"))) void layout_kernel_1745533a09f84a18(gr::Layout *to) {
+    typedef gr::kernel_1745533a09f84a18 K;
+    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_1745533a09f84a18(int64_t K) {
+    return gr::kernel_1745533a09f84a18::row_bytes(K);
+}
