@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from .formula.ops import OPS, Op
 from .formula.reductions import Reduction
@@ -10,12 +11,13 @@ from .formula.reductions import Reduction
 _ORDINALS = ("x", "y", "z")
 _VALUES = {"n": 2, "digits": 1, "i": 0, "d": 1}  # of static parameters, for examples
 
-_OPERATION = """{doc}
-
+_SECTION = """
 Parameters
 ----------
+{}
+"""
+_OPERATION = """{doc}
 {parameters}
-
 Returns
 -------
 LazyTensor
@@ -76,26 +78,31 @@ Examples
 def operation_doc(op: Op) -> str:
     """Return the docstring of an operation's method, with an example that runs."""
     n = len(op.args)
+    names = (*op.operands[: n - 1], *op.params)
+    defaults = dict(zip(reversed(names), reversed(op.defaults), strict=False))
     parameters = [
-        f"{letter} : LazyTensor, array or number\n    {_kind(kind)}"
-        for letter, kind in zip(_ORDINALS[1:n], op.args[1:], strict=True)
+        f"{name} : LazyTensor, array or number{_default(defaults, name)}\n    {_kind(kind)}"
+        for name, kind in zip(names[: n - 1], op.args[1:], strict=True)
     ]
-    defaults = dict(zip(reversed(op.params), reversed(op.defaults), strict=False))
     for name in op.params:
         kind = "float" if op.name == "power" else "int"
-        default = f", default {defaults[name]}" if name in defaults else ""
+        default = _default(defaults, name)
         parameters.append(f"{name} : {kind}{default}\n    Fixed when the formula is written.")
     D = 1 if op.name == "one_hot" else 2
     values = [*_ORDINALS[1:n], *(str(_VALUES[p]) for p in op.params)]
     return inspect.cleandoc(
         _OPERATION.format(
             doc=op.doc,
-            parameters="\n".join(parameters) or "None\n    It is a function of `self` alone.",
+            parameters=_SECTION.format("\n".join(parameters)) if parameters else "",
             D=D,
             call=f"x.{op.name}({', '.join(values)})",
             shape=(4, 3 if n > 1 else 1, _example_dim(op)),
         )
     )
+
+
+def _default(defaults: dict[str, Any], name: str) -> str:
+    return f", default {defaults[name]}" if name in defaults else ""
 
 
 def _kind(kind: str) -> str:

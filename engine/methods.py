@@ -279,6 +279,11 @@ def _attach_operations() -> None:
     setattr(LazyTensor, "__or__", _or)
     setattr(LazyTensor, "__pow__", _power)
     setattr(LazyTensor, "power", _power)
+    setattr(LazyTensor, "__mod__", lambda self, m: apply(OPS["mod"], (self, m, 0)))
+    setattr(LazyTensor, "__rmod__", lambda self, x: apply(OPS["mod"], (x, self, 0)))
+    setattr(LazyTensor, "__floordiv__", lambda self, y: apply(OPS["floor"], (self / y,)))
+    setattr(LazyTensor, "__round__", lambda self, n=0: apply(OPS["round"], (self,), (n,)))
+    setattr(LazyTensor, "__pos__", lambda self: self)
     setattr(LazyTensor, "__rpow__", lambda self, x: apply(OPS["pow"], (x, self)))
 
 

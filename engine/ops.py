@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from .errors import did_you_mean
@@ -17,6 +18,9 @@ def __getattr__(name: str) -> Any:
     def function(x: Any, *args: Any, **kwargs: Any) -> Any:
         return method(promote(x), *args, **kwargs)
 
+    parameters = list(inspect.signature(method).parameters.values())
+    parameters[0] = parameters[0].replace(name="x")
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     function.__name__, function.__doc__ = name, method.__doc__
     return function
 

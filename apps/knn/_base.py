@@ -152,6 +152,9 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
     ) -> tuple[Array | None, Array]:
         """Return distances (None if not asked for) and indices, each (M, k)."""
         metric, keywords = self.effective_metric_, self.effective_metric_params_
+        dtype = queries.dtype
+        if dtype == np.float32 and not all(map(_squares_fit, (queries, database))):
+            queries, database = queries.astype(np.float64), database.astype(np.float64)
         d: Any = surrogate(metric, keywords, queries, database)
         # with the values even where only indices are asked for: one kernel to compile, not two
         values, indices = d.Kmin_argKmin(k, axis=1, **running(self))
@@ -161,7 +164,10 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
             cure = "Change the function given as metric."
             raise ParameterError(expected(f"distances to at least {k} samples", got, cure))
         indices = indices.astype(np.intp, copy=False)
-        return finished(metric, values) if return_distance else None, indices
+        if not return_distance:
+            return None, indices
+        with np.errstate(over="ignore"):  # a distance that float32 cannot hold is infinite
+            return finished(metric, values).astype(dtype, copy=False), indices
 
     def kneighbors_graph(
         self, X: Any = None, n_neighbors: int | None = None, mode: str = "connectivity"
@@ -208,6 +214,12 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         csr = sparse.csr_array if arrays else sparse.csr_matrix
         shape = (rows, self.n_samples_fit_)
         return csr((data.ravel(), indices.ravel(), starts), shape=shape)
+
+
+def _squares_fit(X: Array) -> bool:
+    """Whether squares of float32 coordinates neither overflow nor vanish beside the largest."""
+    size = max(X.max(initial=0.0), -X.min(initial=0.0))
+    return bool(size == 0 or 1e-15 < size < 1e15)
 
 
 def _without_self(distances: Array | None, indices: Array) -> tuple[Array | None, Array]:

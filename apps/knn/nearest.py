@@ -6,8 +6,9 @@ smallest of :math:`d(x, y_1), \dots, d(x, y_N)` and where they stand.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from ..common import POSITIVE_REAL, Rule
 from ._base import NeighborsBase
 
 
@@ -20,6 +21,8 @@ class NearestNeighbors(NeighborsBase):
     ----------
     n_neighbors : int, default=5
         How many neighbors a search returns by default.
+    radius : float, default=1.0
+        Accepted for compatibility; searches within a radius are not offered yet.
     algorithm : {"auto", "brute"}, default="auto"
         Accepted for compatibility: the search is always exact and exhaustive. Trees are refused.
     leaf_size : int, default=30
@@ -63,8 +66,9 @@ class NearestNeighbors(NeighborsBase):
     stay float32 and give float32 distances, all other data become float64. (Scikit-learn's
     exhaustive search gives float64 distances of float32 data for most metrics.) There is no
     cancellation: the relative error of a distance is a few roundings per feature, also for points
-    that are close to each other and far from the origin. The squares of coordinates' differences
-    must be finite in that dtype. Memory is O((M + N) D + M k) for M queries.
+    that are close to each other and far from the origin. Data of float32 whose
+    squares would overflow or vanish (largest size beyond 1e15, or below 1e-15) are searched in
+    float64. Memory is O((M + N) D + M k) for M queries.
 
     The cosine distance of the origin to any point, itself included, is 1, as in scikit-learn.
 
@@ -85,10 +89,13 @@ class NearestNeighbors(NeighborsBase):
     array([[1]])
     """
 
+    _rules: ClassVar[dict[str, Rule]] = {**NeighborsBase._rules, "radius": POSITIVE_REAL}
+
     def __init__(
         self,
         *,
         n_neighbors: int = 5,
+        radius: float = 1.0,
         algorithm: str = "auto",
         leaf_size: int = 30,
         metric: Any = "minkowski",
@@ -98,6 +105,7 @@ class NearestNeighbors(NeighborsBase):
         backend: str = "auto",
     ) -> None:
         self.n_neighbors = n_neighbors
+        self.radius = radius
         self.algorithm = algorithm
         self.leaf_size = leaf_size
         self.metric = metric

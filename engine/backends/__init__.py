@@ -72,8 +72,8 @@ def choose_backend(name: str | None = None) -> Backend:
     backend = get_backend(name)
     why = backend.missing()
     if why:
-        cure = 'Use backend="auto" or "numpy".'
-        raise BackendError(expected(f"a machine that can run backend={name!r}", why, cure))
+        text = f"backend={name!r} cannot be used here. {why}"
+        raise BackendError(f'{text} Use backend="auto" or "numpy".')
     return backend
 
 
@@ -93,8 +93,8 @@ def run(task: Task, data: Data, name: str | None = None) -> tuple[Array, ...]:
         backend = get_backend("numpy")
     try:
         return backend.run(task, data)
-    except CompileError as error:
-        if not auto:
+    except (CompileError, BackendError) as error:  # does not compile, or does not load
+        if not auto or backend.name == "numpy":
             raise
         _failed.add(task)
         warn(f"{error} Running it on the NumPy backend, which is slower.", NoCompilerWarning)

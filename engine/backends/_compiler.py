@@ -38,6 +38,9 @@ _FLAGS = (
     "-fno-math-errno",
     "-fno-trapping-math",
     "-ffp-contract=fast",
+    "-fno-exceptions",  # kernels throw nothing, and need nothing of the C++ runtime
+    "-fno-rtti",
+    "-fno-asynchronous-unwind-tables",
     "-fPIC",
     "-shared",
     "-fvisibility=hidden",

@@ -15,6 +15,9 @@ from . import ir
 from .ir import Loop, Program, Statement
 from .lower import Lowering
 
+UNROLLED = 256
+"""Statements up to which a loop over components is unrolled: compilers are not linear in them."""
+
 KIND_TYPES = {"real": "V", "index": "I", "boolean": "B"}
 
 
@@ -108,7 +111,7 @@ class Printer:
 
     def loop(self, s: Loop, indent: str) -> list[str]:
         """Return the lines of a loop over components."""
-        unroll = "GR_UNROLL " if s.extent <= 8 else ""
+        unroll = "GR_UNROLL " if s.extent <= 8 and s.extent * len(s.body) <= UNROLLED else ""
         head = f"{indent}{unroll}for (int {s.var} = 0; {s.var} < {s.extent}; {s.var}++) {{"
         body = [line for inner in s.body for line in self.statement(inner, indent + "    ")]
         return [head, *body, indent + "}"]
@@ -143,7 +146,8 @@ class TilePrinter(Printer):
         ]
         for region in self.regions:
             if isinstance(region, Loop):
-                unroll = "GR_UNROLL " if region.extent <= 16 else ""
+                short = region.extent <= 16 and region.extent * len(region.body) <= UNROLLED
+                unroll = "GR_UNROLL " if short else ""
                 var = region.var
                 lines.append(
                     f"{indent}{unroll}for (int {var} = 0; {var} < {region.extent}; {var}++) {{"

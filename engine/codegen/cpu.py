@@ -8,11 +8,13 @@ a block of columns (`_end`), rows of two chunks into one (`_merge`), and the res
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from ..formula.expr import Expr, postorder, to_string
+from ..formula.ops import OPS
 from ..formula.reductions import (
     REDUCTIONS,
     Reduction,
@@ -30,8 +32,10 @@ from .clike import Dialect, Printer, TilePrinter, literal, scalars
 from .cpu_states import States
 from .ir import Component, Program, index_text
 from .lower import lower
-from .schedule import Schedule, schedule
+from .schedule import Schedule, cost, schedule
 
+LONG = 600
+"""Instructions of a pair beyond which functions are called and not inlined."""
 PAIRS = Dialect(
     load={
         "p": "broadcast(par[{k}])",
@@ -75,6 +79,7 @@ class CpuKernel:
         self.schedule: Schedule = schedule(self.program, self.entry)
         self.scalar = "float" if dtype == np.float32 else "double"
         self.states = States(self.entry, self.program, self.scalar)
+        self.far = far_spellings(self.program)
         text = f"{reduction} over j of {to_string(formula)}"
         text += "" if weight is None else f", weight {to_string(weight)}"
         self.comment = f"// {text}, {self.scalar}\n"
@@ -105,6 +110,11 @@ class CpuKernel:
         if places:
             lines.append(f"    static constexpr int {', '.join(places)};")
         lines += self.states.declarations()
+        for name in sorted(self.far):
+            arguments = ", ".join(f"V {a}" for a in "xyz"[: len(OPS[name].args)])
+            call = OPS[name].code.format(*"xyz")
+            head = f"static __attribute__((noinline)) V far_{name}({arguments})"
+            lines.append(f"    {head} {{ return {call}; }}")
         lines += self._pack("parameters", "p", PARAMETERS)
         lines += self._pack("rows", "i", ROWS)
         lines += self._pack("columns", "j", COLUMNS)
@@ -154,7 +164,7 @@ class CpuKernel:
     # --- Values into lanes --------------------------------------------------------------------
 
     def _tile(self) -> list[str]:
-        printer = TilePrinter(PAIRS, self.program)
+        printer = TilePrinter(replace(PAIRS, spell=self.far), self.program)
         e = self.entry
         head = []
         if e.keep or e.pivoted:
@@ -268,6 +278,24 @@ class CpuKernel:
             "    }",
             "}",
         ]
+
+
+def far_spellings(program: Program) -> dict[str, str]:
+    """Return calls instead of inlined functions for a formula that has very many of them.
+
+    A compiler's time grows faster than the length of a function; 200 inlined sines take half a
+    minute, and the call costs little beside the function.
+    """
+    if cost(program.pair) <= LONG:
+        return {}
+    used = {s.op for s in ir.walk(program.pair) if isinstance(s, ir.Let)}
+    far = {}
+    for op in used:
+        reals = op.kind == "real" and all(a == "real" for a in op.args)
+        if reals and "(" in op.code and "{k}" not in op.code:
+            places = ", ".join(f"{{{n}}}" for n in range(len(op.args)))
+            far[op.name] = f"far_{op.name}({places})"
+    return far
 
 
 @lru_cache(maxsize=1024)

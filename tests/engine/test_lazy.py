@@ -238,7 +238,7 @@ def test_nothing_is_compiled_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     def run(z: LazyTensor) -> int:
         before = _cache.compile_count()
-        z.exp().sum(axis=1, backend="openmp")
+        z.exp().sum(axis=len(z.batch) + 1, backend="openmp")
         return _cache.compile_count() - before
 
     assert run(-K / 10) == 1
