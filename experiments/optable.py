@@ -28,23 +28,18 @@ OPERATORS = {
     "eq": "x == y",
     "ne": "x != y",
 }
-OPERANDS = {"mod": ["modulus", "offset=0"], "clamp": ["a", "b"], "ifelse": ["a", "b"]}
 ARGUMENTS = {"logsumexp": "axis, weight=None", "sumsoftmaxweight": "weight, axis"}
 
 
 def call(op: Op) -> str:
     """Return how an operation is called."""
-    names = OPERANDS.get(op.name, list("xyz"[1 : len(op.args)]))
-    given = len(op.params) - len(op.defaults)
-    names = [*names, *op.params[:given]]
-    names += [f"{n}={v}" for n, v in zip(op.params[given:], op.defaults, strict=True)]
+    names = [*op.operands[: len(op.args) - 1], *op.params]
+    given = len(names) - len(op.defaults)
+    names = names[:given] + [f"{n}={v}" for n, v in zip(names[given:], op.defaults, strict=True)]
     spelled = [f"`x.{name}({', '.join(names)})`" for name in (op.name, *op.aliases)]
     if op.dunder:
         spelled.append(f"`{OPERATORS.get(op.dunder, op.dunder)}`")
-    if op.name == "pow":
-        spelled.append("`x ** y`")
-    if op.name == "elem":
-        spelled.append("`x[i]`")
+    spelled += {"pow": ["`x ** y`"], "elem": ["`x[i]`"], "mod": ["`x % y`"]}.get(op.name, [])
     return ", ".join(spelled)
 
 

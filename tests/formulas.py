@@ -49,7 +49,7 @@ def grow(choose: Choose, depth: int, dim: int) -> Expr:
     for _ in range(20):
         op = OPS[names[choose(len(names))]]
         args = [_argument(op, kind, choose, depth, dim) for kind in op.args]
-        params = PARAMS[op.name](choose, args[0].dim) if op.name in PARAMS else op.defaults
+        params = PARAMS[op.name](choose, args[0].dim) if op.name in PARAMS else ()
         try:
             made = op(*args, *params)
         except GeoreduceError:  # dimensions that do not fit: another one

@@ -166,7 +166,7 @@ MEANINGS: dict[str, Callable[..., Any]] = {
 
 PARAMS: dict[str, list[tuple[Any, ...]]] = {
     "power": [(0,), (2,), (3,), (-1,), (0.5,), (-1.5,), (2.7,), (66,)],
-    "round": [(), (1,), (-1,)],
+    "round": [(0,), (1,), (-1,)],
     "elem": [(0,), (-1,)],
     "extract": [(1, 2), (-2, 1)],
     "take": [(0, 1, 2), (2, -1, 3), (0, 2, 2)],
@@ -258,7 +258,7 @@ def forms(op: Op) -> Iterator[tuple[tuple[Argument, ...], tuple[Any, ...]]]:
     several = [(D,) * n] if n == 1 else [(D,) * n, (1, *(D,) * (n - 1)), (*(D,) * (n - 1), 1)]
     mixed = ("b",) if kinds == ["real"] else tuple("ijp"[:n])
     alone = [(axis,) * n for axis in "ijp"]
-    for later_params, params in enumerate(PARAMS.get(op.name, [op.defaults])):
+    for later_params, params in enumerate(PARAMS.get(op.name, [()])):
         for later_dims, dims in enumerate(DIMS.get(op.name, several)):
             # all placements once, then one for each further choice
             places = [mixed] if later_params or later_dims else [mixed, *alone, tuple("pji"[:n])]
@@ -336,7 +336,8 @@ def test_entry_is_complete(name: str) -> None:
     assert op.expand is not None or op.numpy is not None
     assert op.doc.endswith(".")
     assert op.domain[0] < op.domain[1]
-    assert len(op.defaults) <= len(op.params)
+    assert len(op.defaults) <= len(op.args) - 1 + len(op.params)
+    assert bool(op.params) == (name in PARAMS), "write parameters to try in PARAMS"
     # folds over the features share the method with a reduction of that name; powers have their own
     if hasattr(LazyTensor, name) and name not in (*REDUCTIONS, "power"):
         assert op.doc in str(getattr(LazyTensor, name).__doc__)
