@@ -146,7 +146,7 @@ def reduction_doc(entry: Reduction) -> str:
         _REDUCTION.format(
             doc=entry.doc,
             parameters=parameters,
-            features=", then features, -1, the default" if name in OPS else "",
+            features=", then features: -1, the default, for a matrix too" if name in OPS else "",
             returns="\n".join(returns),
             call=f"[r.shape for r in {call}]" if many else f"{call}.shape",
             shape=f"[{shape}, {shape}]" if many else shape,

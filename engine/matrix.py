@@ -73,13 +73,21 @@ def _source(
     return choose_backend(backend).source(task)
 
 
+def _apply_to(A: LazyTensor, b: Any) -> Any:
+    """Return ``A @ b`` for any real vector, as scipy's solvers ask of a linear operator."""
+    b = np.asarray(b)
+    if A.dtype is None or b.dtype == A.dtype or b.dtype.kind not in "biuf":
+        return _matmul(A, b)
+    return _matmul(A, b.astype(A.dtype)).astype(np.result_type(A.dtype, b.dtype))
+
+
 for _name, _method in {
     "__matmul__": _matmul,
     "__rmatmul__": _rmatmul,
-    "matvec": _matmul,
-    "matmat": _matmul,
-    "rmatvec": lambda self, b: _matmul(self.T, b),
-    "rmatmat": lambda self, b: _matmul(self.T, b),
+    "matvec": _apply_to,
+    "matmat": _apply_to,
+    "rmatvec": lambda self, b: _apply_to(self.T, b),
+    "rmatmat": lambda self, b: _apply_to(self.T, b),
     "dense": _dense,
     "source": _source,
 }.items():

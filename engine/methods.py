@@ -78,7 +78,8 @@ def _as_weight(weight: Any, x: LazyTensor, axis: str) -> LazyTensor:
     """Return a weight as a LazyTensor; bare arrays belong to the reduced axis, as in K @ b."""
     if isinstance(weight, LazyTensor) or library_of(weight) == "scalar":
         return promote(weight)
-    n = (x.N if axis == "j" else x.M) or 1
+    n = x.N if axis == "j" else x.M
+    n = 1 if n is None else n
     what = f"weight as a LazyTensor, or an array of shape ({n},) or (..., {n}, E)"
     w = check_array(weight, what)
     if w.shape[0 if w.ndim == 1 else -2] != n:
@@ -261,7 +262,7 @@ def _attach_operations() -> None:
         elif op.dunder:
             both: Any = lambda self, other, op=op: apply(op, (self, other))  # noqa: E731
             setattr(LazyTensor, f"__{op.dunder}__", both)
-        if op.dunder in ("add", "sub", "mul", "truediv", "or"):
+        if op.dunder in ("add", "sub", "mul", "truediv", "or", "and"):
 
             def reflected(self: LazyTensor, other: Any, op: Op = op) -> LazyTensor:
                 return apply(op, (other, self))

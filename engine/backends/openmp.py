@@ -120,7 +120,8 @@ def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
     if work > SERIAL_WORK:
         threads = max(1, min(thread_count(None), batches * row_blocks * chunks))
         mark_used(threads)
-    state = k.row_bytes(K)
+    kept = min(K, max(N, 1))
+    state = k.row_bytes(kept)
     rows = (k.scalar_bytes * k.n_rows * k.row_block + 63) // 64 * 64
     scratch = (rows + state * k.row_block + 4095) // 4096 * 4096
     sizes = (
@@ -134,7 +135,8 @@ def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
     start: int = buffer.__array_interface__["data"][0]
     start += -start % ALIGNMENT
     blocks = batches * row_blocks
-    words = [M, N, batches, threads, K, chunks, column_batches, parameter_batches, 0, blocks]
+    words = [M, N, batches, threads, K, kept, chunks]
+    words += (column_batches, parameter_batches, 0, blocks)
     for size in rounded:
         words.append(start)
         start += size
@@ -145,7 +147,7 @@ def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
     # merged at the end of a call, so that only whole rows can be done in parts
     part = blocks if chunks > 1 else max(threads, int(PART * threads * k.lanes / work * blocks) + 1)
     for first in range(0, blocks, part):
-        words[8:10] = first, min(first + part, blocks)
+        words[9:11] = first, min(first + part, blocks)
         k.run(struct.pack(f"{len(words)}q", *words))
 
 

@@ -258,7 +258,7 @@ class States:
             "    GR_INLINE void end(Lanes &, char *, int64_t) {}",
             "    static void merge(char *a, const char *b) {",
             "        Row &to = *(Row *)a, &from = *(Row *)b;",
-            "        for (int k = 0; k < from.count; k++)",
+            "        for (int64_t k = 0; k < from.count; k++)",
             "            Row::offer(to, from.entries()[k].value, from.entries()[k].column);",
             "    }",
             "    static void finish(const Call &a, const char *state, int64_t at) {",

@@ -70,20 +70,20 @@ template <class T> struct Smallest {
         bool operator<(const Entry &b) const { return value < b.value || (value == b.value && column < b.column); }
     };
     T limit;
-    int count, capacity;
+    int64_t count, capacity;
     static constexpr int INSERTION = 64; // largest K that is kept by insertion
     GR_INLINE int64_t room(int64_t K) { return K <= INSERTION ? K : 2 * K; }
     GR_INLINE int64_t bytes(int64_t K) { return (sizeof(Smallest) + room(K) * sizeof(Entry) + 63) / 64 * 64; }
     Entry *entries() { return (Entry *)((char *)this + (sizeof(Smallest) + 15) / 16 * 16); }
-    void clear(int64_t K) { limit = GR_NAN(T), count = 0, capacity = (int)K; }
+    void clear(int64_t K) { limit = GR_NAN(T), count = 0, capacity = K; }
     GR_INLINE void swap(Entry &a, Entry &b) {
         Entry t = a;
         a = b, b = t;
     }
     // Sort entries `lo` to `hi` - 1 as far as the first K need it.
-    static void order(Entry *e, int lo, int hi, int K) {
+    static void order(Entry *e, int64_t lo, int64_t hi, int64_t K) {
         while (hi - lo > 16) {
-            int middle = lo + (hi - lo) / 2, i = lo, j = hi - 1;
+            int64_t middle = lo + (hi - lo) / 2, i = lo, j = hi - 1;
             if (e[middle] < e[lo]) swap(e[middle], e[lo]);
             if (e[hi - 1] < e[middle]) swap(e[hi - 1], e[middle]);
             if (e[middle] < e[lo]) swap(e[middle], e[lo]);
@@ -98,9 +98,9 @@ template <class T> struct Smallest {
             else if (j + 1 - lo < hi - i) order(e, lo, j + 1, K), lo = i;
             else order(e, i, hi, K), hi = j + 1;
         }
-        for (int i = lo + 1; i < hi; i++) {
+        for (int64_t i = lo + 1; i < hi; i++) {
             const Entry x = e[i];
-            int p = i;
+            int64_t p = i;
             for (; p > lo && x < e[p - 1]; p--) e[p] = e[p - 1];
             e[p] = x;
         }
@@ -118,7 +118,7 @@ template <class T> struct Smallest {
             if (s.count == room(s.capacity)) s.compact();
             return;
         }
-        int p = s.count < s.capacity ? s.count++ : s.capacity - 1;
+        int64_t p = s.count < s.capacity ? s.count++ : s.capacity - 1;
         for (; p > 0 && e[p - 1].value > x; p--) e[p] = e[p - 1];
         e[p] = {x, column};
         if (s.count == s.capacity) s.limit = e[s.count - 1].value;
@@ -146,7 +146,7 @@ template <class T> struct Slot {
 // A long call is made in parts, blocks `first` to `last` - 1 of the rows of all batches, so that it can be interrupted
 // between them; the first part fills the buffers of hoisted values.
 struct Sizes {
-    int64_t M, N, batches, threads, K, chunks, column_batches, parameter_batches, first, last;
+    int64_t M, N, batches, threads, K, kept /* min(K, N) */, chunks, column_batches, parameter_batches, first, last;
 };
 
 template <class T, int SLOTS, int RESULTS> struct Call {
@@ -191,14 +191,14 @@ template <class K> struct Driver {
     }
 
     static void rows_times_chunk(const Call &a, int64_t batch, int64_t i0, int64_t chunk, char *scratch, char *states) {
-        const int64_t M = a.n.M, N = a.n.N, vectors = (N + L - 1) / L, row_bytes = K::row_bytes(a.n.K);
+        const int64_t M = a.n.M, N = a.n.N, vectors = (N + L - 1) / L, row_bytes = K::row_bytes(a.n.kept);
         const int64_t blocks = (vectors + CB - 1) / CB;
         const int64_t b0 = blocks * chunk / a.n.chunks, b1 = blocks * (chunk + 1) / a.n.chunks;
         const int m = (int)(M - i0 < RB ? M - i0 : RB);
         T *rows = (T *)scratch;
         const T *par = a.parameters + (a.n.parameter_batches > 1 ? batch : 0) * K::NP;
         for (int g = 0; g < m; g += L) K::pack_rows(a, par, batch, i0 + g, rows + g);
-        for (int r = 0; r < m; r++) K::clear(states + r * row_bytes, a.n.K);
+        for (int r = 0; r < m; r++) K::clear(states + r * row_bytes, a.n.kept);
         const T *columns = a.columns + (a.n.column_batches > 1 ? batch : 0) * vectors * K::NC * L;
         for (int64_t b = b0; b < b1; b++) {
             const int64_t j0 = b * CB * L, left = N - j0 < CB * L ? N - j0 : CB * L;
@@ -210,7 +210,7 @@ template <class K> struct Driver {
 
     // Run by every thread; alone, by the one.
     static void body(const Call &a) {
-        const int64_t M = a.n.M, N = a.n.N, vectors = (N + L - 1) / L, row_bytes = K::row_bytes(a.n.K);
+        const int64_t M = a.n.M, N = a.n.N, vectors = (N + L - 1) / L, row_bytes = K::row_bytes(a.n.kept);
         const int64_t row_blocks = (M + RB - 1) / RB, all_rows = a.n.batches * M;
         char *scratch = a.scratch + omp_get_thread_num() * a.scratch_bytes;
         char *mine = scratch + (sizeof(T) * K::NR * RB + 63) / 64 * 64;

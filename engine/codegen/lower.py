@@ -87,11 +87,11 @@ def _is_maximal(part: Expr, whole: Expr) -> bool:
 
 
 def _worth_storing(e: Expr) -> bool:
-    """Whether a node is real, and not longer than what it is made of.
+    """Whether a node is real, and not longer than the variables that it is made of.
 
     Buffers hold real numbers: an index of 2^24 and more would not survive in float32.
     """
-    return e.kind == "real" and (not e.args or e.dim <= sum(a.dim for a in e.args))
+    return e.kind == "real" and (e.dim == 1 or e.dim <= sum(a.dim for a in variables(e)))
 
 
 def _store_all(

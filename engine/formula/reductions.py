@@ -12,6 +12,10 @@ ordinary values. The empty axis gives the identity of ``merge``: 0 for a sum, 1 
 +inf and the index -1 for a minimum, -inf for a maximum or a log-sum-exp, NaN for a weighted
 softmax, 0, False and True for count, any and all. Ties go to the lowest index. When fewer than K
 values exist, K smallest are filled up with +inf and the index -1.
+
+Compiled backends add float32 values in float32 within a block of columns, and in double from there
+on: a sum or a product whose partial results leave the range of float32 overflows, though the whole
+may not.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ RULES: list[Rule] = [
 ]
 
 RULES += [
-    # a scalar leaves the loop over the features
+    # a scalar leaves the loop over the features (and may overflow where each product did not)
     Rule(o.sum_(x * y), y * o.sum_(x), _scalar_weight),
     Rule(o.sum_(y * x), y * o.sum_(x), _scalar_weight),
     Rule(o.sum_(x / y), o.sum_(x) / y, _scalar_weight),

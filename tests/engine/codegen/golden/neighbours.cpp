@@ -2,7 +2,7 @@
 
 // Kmin_argKmin over j of sum(square(x0 - y1)), float
 namespace gr {
-struct kernel_81ea5aa3b7bff0bf {
+struct kernel_70bfd672f9a170e2 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -79,7 +79,7 @@ struct kernel_81ea5aa3b7bff0bf {
     GR_INLINE void end(Lanes &, char *, int64_t) {}
     static void merge(char *a, const char *b) {
         Row &to = *(Row *)a, &from = *(Row *)b;
-        for (int k = 0; k < from.count; k++)
+        for (int64_t k = 0; k < from.count; k++)
             Row::offer(to, from.entries()[k].value, from.entries()[k].column);
     }
     static void finish(const Call &a, const char *state, int64_t at) {
@@ -92,13 +92,13 @@ struct kernel_81ea5aa3b7bff0bf {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_81ea5aa3b7bff0bf(const gr::kernel_81ea5aa3b7bff0bf::Call *call) {
-    gr::Driver<gr::kernel_81ea5aa3b7bff0bf>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_70bfd672f9a170e2(const gr::kernel_70bfd672f9a170e2::Call *call) {
+    gr::Driver<gr::kernel_70bfd672f9a170e2>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_81ea5aa3b7bff0bf(gr::Layout *to) {
-    typedef gr::kernel_81ea5aa3b7bff0bf K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_70bfd672f9a170e2(gr::Layout *to) {
+    typedef gr::kernel_70bfd672f9a170e2 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_81ea5aa3b7bff0bf(int64_t K) {
-    return gr::kernel_81ea5aa3b7bff0bf::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_70bfd672f9a170e2(int64_t K) {
+    return gr::kernel_70bfd672f9a170e2::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // argKmin over j of sum(square(x0 - y1)), float
 namespace gr {
-struct kernel_a5a7789fca4619c9 {
+struct kernel_bfba57dce963b94c {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -79,7 +79,7 @@ struct kernel_a5a7789fca4619c9 {
     GR_INLINE void end(Lanes &, char *, int64_t) {}
     static void merge(char *a, const char *b) {
         Row &to = *(Row *)a, &from = *(Row *)b;
-        for (int k = 0; k < from.count; k++)
+        for (int64_t k = 0; k < from.count; k++)
             Row::offer(to, from.entries()[k].value, from.entries()[k].column);
     }
     static void finish(const Call &a, const char *state, int64_t at) {
@@ -90,13 +90,13 @@ struct kernel_a5a7789fca4619c9 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_a5a7789fca4619c9(const gr::kernel_a5a7789fca4619c9::Call *call) {
-    gr::Driver<gr::kernel_a5a7789fca4619c9>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_bfba57dce963b94c(const gr::kernel_bfba57dce963b94c::Call *call) {
+    gr::Driver<gr::kernel_bfba57dce963b94c>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_a5a7789fca4619c9(gr::Layout *to) {
-    typedef gr::kernel_a5a7789fca4619c9 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_bfba57dce963b94c(gr::Layout *to) {
+    typedef gr::kernel_bfba57dce963b94c K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_a5a7789fca4619c9(int64_t K) {
-    return gr::kernel_a5a7789fca4619c9::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_bfba57dce963b94c(int64_t K) {
+    return gr::kernel_bfba57dce963b94c::row_bytes(K);
 }
