@@ -69,7 +69,7 @@ def test_batches_of_hoisted_parts(case: Case, backend: str, rng: np.random.Gener
 KEEPING = [c for c in [*ALONG_J, *ALONG_I] if REDUCTIONS[c.reduction].keep]
 
 
-@pytest.mark.parametrize("K", [1, 2, 5, 10, 20])
+@pytest.mark.parametrize("K", [1, 2, 5, 10, 20, 100])
 @pytest.mark.parametrize("case", KEEPING, ids=str)
 def test_smallest(case: Case, K: int, backend: str, rng: np.random.Generator) -> None:
     for M, N in ((17, 16), (4, 1000), (3, 1), (2, 0), (1, 20)):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from georeduce.engine import LazyTensor, Pm, Vi, Vj, concatenate, ops
+from georeduce.engine.backends import backend_names
 from georeduce.engine.errors import ArgumentError, DTypeError, GeoreduceError, ShapeError
 
 x, y = np.zeros((4, 3)), np.zeros((5, 3))
@@ -168,8 +169,8 @@ NAMES: list[Mistake] = [
     (
         lambda: K.sum(axis=1, backend="opnmp"),
         ArgumentError,
-        "Expected backend to be one of ['auto', 'numpy', 'openmp'], but got 'opnmp'. Did you mean "
-        "'openmp'?",
+        f"Expected backend to be one of {['auto', *backend_names()]}, but got 'opnmp'. Did you "
+        "mean 'openmp'?",
     ),
     (
         lambda: K.sum(axis=1, n_threads=0),

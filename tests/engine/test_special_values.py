@@ -46,7 +46,7 @@ MATRICES = [(name, dtype) for name in REDUCTIONS for dtype in DTYPES]
 def tasks() -> list[list[Task]]:
     """Return what this module compiles."""
     matrices = [build(*request(name, np.zeros((2, N), dtype)))[0] for name, dtype in MATRICES]
-    plain = [build(*columns(np.zeros(3, "float32"), name))[0] for name in ("argKmin", *EXACT)]
+    plain = [build(*columns(np.zeros(3, "float32"), name))[0] for name in PLAIN]
     return [matrices, plain, *groups(ALONG_J)]
 
 
@@ -145,7 +145,7 @@ def test_no_rows(case: Case, backend: str, rng: np.random.Generator) -> None:
 
 # --- Plain columns ----------------------------------------------------------------------------
 
-EXACT = ("min_argmin", "max_argmax", "min", "max", "count", "sum")
+PLAIN = ("argKmin", "Kmin_argKmin", "min_argmin", "max_argmax", "min", "max", "count", "sum")
 
 
 def columns(values: Array, name: str) -> tuple[Any, ...]:
@@ -164,6 +164,35 @@ def test_ties_go_to_the_lowest_index(n: int, better: int, backend: str) -> None:
         values[first:] = better
         best, index = reduce(*columns(values, name), backend=backend)
         assert (best[0, 0], index[0, 0]) == (better, first)
+
+
+ORDERS: dict[str, Callable[[np.random.Generator, int], Array]] = {
+    "ties": lambda rng, n: rng.integers(0, 20, n),
+    "ties and none": lambda rng, n: rng.choice([NAN, INF, -INF, 0, 1, 2], n),
+    "falling": lambda rng, n: -np.arange(n),
+    "rising": lambda rng, n: np.arange(n),
+    "equal": lambda rng, n: np.zeros(n),
+    "none": lambda rng, n: np.full(n, NAN),
+    "up and down": lambda rng, n: np.abs(np.arange(n) - n // 2),
+}
+
+
+# Small K are kept by insertion, large ones sorted when a buffer is full: the border is at 64.
+@pytest.mark.parametrize("many", [1, 64, 65, 100, 300, 3000])
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_smallest_in_any_order(
+    order: Callable[[np.random.Generator, int], Array],
+    many: int,
+    backend: str,
+    rng: np.random.Generator,
+) -> None:
+    for n in (70, 1000, 70_000):
+        values = order(rng, n).astype("float32")
+        y = columns(values, "Kmin_argKmin")[0]
+        results = reduce(y, "Kmin_argKmin", "j", many, None, backend)
+        exact = values.astype(np.float64)[None]
+        named = dict(zip(("values", "indices"), results, strict=True))
+        check_smallest(named, exact, np.zeros_like(exact), many)
 
 
 @pytest.mark.parametrize("n", [3, 16, 17, 1000, 70_000])
