@@ -145,10 +145,7 @@ class LazyTensor(Operators):
         matrix = self.expr.dim == 1 and self.M is not None and self.N is not None
         return full[:-1] if matrix else full
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
+    ndim = property(dim, doc="Number of axes.")
 
     @property
     def T(self) -> LazyTensor:
@@ -216,9 +213,15 @@ def _points(x: np.ndarray[Any, Any], axis: str, what: str) -> LazyTensor:
     D = x.shape[-1]
     if D == 0:
         raise ShapeError(expected(f"{what} with D at least 1", f"shape {x.shape}"))
-    M, N = (x.shape[-2] if axis == a else None for a in "ij")
+    n = x.shape[-2]
+    M, N = n if axis == "i" else None, n if axis == "j" else None
     slots = (Slot(x, axis),)
-    return LazyTensor._make(variable(axis, D, 0), slots, x.shape[:-2], M, N, x.dtype)
+    return LazyTensor._make(_first_slot(axis, D), slots, x.shape[:-2], M, N, x.dtype)
+
+
+@lru_cache(maxsize=1024)
+def _first_slot(axis: str, D: int) -> Expr:
+    return variable(axis, D, 0)
 
 
 def Vi(x: Any) -> LazyTensor:

@@ -186,8 +186,11 @@ def pair_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) -> st
 def _operation_method(op: Op) -> Callable[..., Any]:
     n = len(op.args)
 
-    def method(self: LazyTensor, *operands: Any, **named: Any) -> LazyTensor:
-        operands = op.bind((self, *operands), named)
+    whole = n + len(op.params)
+
+    def method(*operands: Any, **named: Any) -> LazyTensor:
+        if named or len(operands) != whole:
+            operands = op.bind(operands, named)
         return apply(op, operands[:n], operands[n:])
 
     names = ("self", *op.operands[: n - 1], *op.params)

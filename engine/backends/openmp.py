@@ -7,8 +7,9 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +32,7 @@ PART = 2e9
 """Vector instructions after which a call returns for a moment, so that Ctrl-C acts: about 1 s."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loaded:
     """A compiled kernel: its function, its layout, and what one pair costs."""
 
@@ -108,47 +109,69 @@ def _open(library: ctypes.CDLL, kernel: CpuKernel) -> Loaded:
     return Loaded(run, row_bytes, program.slots, 2 + cost(program.pair), *layout)
 
 
-def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
-    """Lay out the call as ``gr::Call`` has it, with the buffers that it works in, and run it."""
-    M, N, K = data.M, data.N, data.K
-    batches = math.prod(data.batch)
-    slots, column_batches, parameter_batches = _slots(k, data)
-    row_blocks = -(-M // k.row_block)
-    chunks = _chunks(batches * row_blocks, -(-N // k.column_block))
-    threads = 1
-    work = 1 + batches * M * N * k.pair_cost
-    if work > SERIAL_WORK:
-        threads = max(1, min(thread_count(None), batches * row_blocks * chunks))
-        mark_used(threads)
+class Plan(NamedTuple):
+    """How a call of some size is laid out: what does not depend on the data."""
+
+    sizes: tuple[int, ...]  # the first words of gr::Call, but for the threads and the part
+    row_blocks: int  # of all batches
+    chunks: int
+    work: int
+    buffers: tuple[int, ...]  # bytes of parameters, columns and states
+    scratch: int  # bytes for each thread
+
+
+@lru_cache(maxsize=1024)
+def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, parameters: int) -> Plan:
+    row_blocks = batches * -(-M // k.row_block)
+    chunks = _chunks(row_blocks, -(-N // k.column_block))
     kept = min(K, max(N, 1))
     state = k.row_bytes(kept)
-    rows = (k.scalar_bytes * k.n_rows * k.row_block + 63) // 64 * 64
-    scratch = (rows + state * k.row_block + 4095) // 4096 * 4096
-    sizes = (
-        k.scalar_bytes * k.n_parameters * parameter_batches,
-        k.scalar_bytes * k.n_columns * k.lanes * -(-N // k.lanes) * column_batches,
-        scratch * threads,
+    rows = _rounded(k.scalar_bytes * k.n_rows * k.row_block, ALIGNMENT)
+    buffers = (
+        k.scalar_bytes * k.n_parameters * parameters,
+        k.scalar_bytes * k.n_columns * k.lanes * -(-N // k.lanes) * columns,
         state * chunks * batches * M if chunks > 1 else 0,
     )
-    rounded = [(s + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT for s in sizes]
-    buffer = np.empty(sum(rounded) + ALIGNMENT, np.uint8)
+    return Plan(
+        (M, N, batches, K, kept, chunks, columns, parameters),
+        row_blocks,
+        chunks,
+        1 + batches * M * N * k.pair_cost,
+        tuple(_rounded(size, ALIGNMENT) for size in buffers),
+        _rounded(rows + state * k.row_block, 4096),
+    )
+
+
+def _rounded(size: int, unit: int) -> int:
+    return (size + unit - 1) // unit * unit
+
+
+def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
+    """Lay out the call as ``gr::Call`` has it, with the buffers that it works in, and run it."""
+    (slots, alive), columns, parameters = _slots(k, data)
+    batches = math.prod(data.batch)
+    plan = _plan(k, data.M, data.N, data.K, batches, columns, parameters)
+    threads = 1
+    if plan.work > SERIAL_WORK:
+        threads = max(1, min(thread_count(None), plan.row_blocks * plan.chunks))
+        mark_used(threads)
+    parameter_bytes, column_bytes, state_bytes = plan.buffers
+    total = parameter_bytes + column_bytes + state_bytes + plan.scratch * threads
+    buffer = np.empty(total + ALIGNMENT, np.uint8)
     start: int = buffer.__array_interface__["data"][0]
     start += -start % ALIGNMENT
-    blocks = batches * row_blocks
-    words = [M, N, batches, threads, K, kept, chunks]
-    words += (column_batches, parameter_batches, 0, blocks)
-    for size in rounded:
-        words.append(start)
-        start += size
-    words.append(scratch)
-    words += [r.__array_interface__["data"][0] for r in results]
-    words += slots[0]
-    # ctypes releases the GIL; `buffer`, `results` and `slots` stay alive in this frame. Chunks are
-    # merged at the end of a call, so that only whole rows can be done in parts
-    part = blocks if chunks > 1 else max(threads, int(PART * threads * k.lanes / work * blocks) + 1)
+    scratch = start + parameter_bytes + column_bytes
+    head = (start, start + parameter_bytes, scratch, scratch + plan.scratch * threads, plan.scratch)
+    tail = [*head, *(r.__array_interface__["data"][0] for r in results), *slots]
+    # Chunks are merged at the end of a call, so that only whole rows can be done in parts
+    blocks = part = plan.row_blocks
+    if plan.chunks == 1 and plan.work > PART:
+        part = max(threads, int(PART * threads * k.lanes / plan.work * blocks) + 1)
     for first in range(0, blocks, part):
-        words[9:11] = first, min(first + part, blocks)
+        words = (*plan.sizes, threads, first, min(first + part, blocks), *tail)
+        # ctypes releases the GIL; the buffer, the results and the arguments live in this frame
         k.run(struct.pack(f"{len(words)}q", *words))
+    del alive
 
 
 def _slots(k: Loaded, data: Data) -> tuple[tuple[list[int], list[Any]], int, int]:

@@ -146,7 +146,7 @@ template <class T> struct Slot {
 // A long call is made in parts, blocks `first` to `last` - 1 of the rows of all batches, so that it can be interrupted
 // between them; the first part fills the buffers of hoisted values.
 struct Sizes {
-    int64_t M, N, batches, threads, K, kept /* min(K, N) */, chunks, column_batches, parameter_batches, first, last;
+    int64_t M, N, batches, K, kept /* min(K, N) */, chunks, column_batches, parameter_batches, threads, first, last;
 };
 
 template <class T, int SLOTS, int RESULTS> struct Call {
