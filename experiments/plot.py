@@ -21,6 +21,11 @@ NAMES = {
 }
 
 
+def times(ratio: float) -> str:
+    """Return a ratio with two digits: 1.9, 14, 110."""
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{float(f'{ratio:.2g}'):.0f}"
+
+
 def latest() -> dict[str, dict[str, dict[str, Any]]]:
     """Return experiment -> case -> its last line, in the order in which cases first came."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
@@ -48,7 +53,7 @@ def speeds(lines: list[dict[str, Any]]) -> list[str]:
     for line in lines:
         sizes = "{M:,} x {N:,}".format(**line["sizes"])
         peers = ", ".join(
-            f"{p['name']} {p['gpairs_per_s']:.2g} (x {p['ratio']:.2g})" for p in line["peers"]
+            f"{p['name']} {p['gpairs_per_s']:.2g} (x {times(p['ratio'])})" for p in line["peers"]
         )
         speed = f"{line['seconds']:.3f} | {line['gpairs_per_s']:.2f}"
         rows.append(f"| {title(line)} | {sizes} | {speed} | {peers} |")
