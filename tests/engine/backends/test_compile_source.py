@@ -161,7 +161,10 @@ def test_an_interrupt_ends_the_compiler_and_leaves_nothing(
     # The compiler starts a child, as g++ starts cc1plus; both must go.
     ids = tmp_path / "ids"
     path = script("cxx", f"sleep 300 & echo $$ $! > {ids}.part; mv {ids}.part {ids}; wait")
+    # A shell's background job starts with SIGINT ignored, and so would Python.
     code = f"""
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         from georeduce.engine.backends import _compiler
         slow = _compiler.Compiler(({str(path)!r},), "1", "any", (), "cpu", (), 16, False)
         _compiler.compile_source(slow, "int x;")
@@ -181,9 +184,20 @@ def test_an_interrupt_ends_the_compiler_and_leaves_nothing(
         _, stderr = process.communicate(timeout=TIME_LIMIT_S)
     finally:
         process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
     assert stderr.rstrip().endswith("KeyboardInterrupt")
     for number in ids.read_text().split():
-        status = Path(f"/proc/{number}/stat")  # a child of nobody may stay as a zombie
-        gone = not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] == "Z"
-        assert gone, f"process {number} still runs"
+        while not _gone(number) and time.monotonic() < deadline + TIME_LIMIT_S:
+            time.sleep(0.01)
+        assert _gone(number), f"process {number} still runs"
     assert glob.glob(str(tmp_path / "tmp" / "*")) == []
+
+
+def _gone(number: str) -> bool:
+    """Return whether a process has ended; a child of nobody may stay as a zombie."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
