@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from .formula.ops import OPS, Op
-from .formula.reductions import Reduction
+from .formula.reductions import REDUCTIONS, Reduction
 
 _ORDINALS = ("x", "y", "z")
 _VALUES = {"n": 2, "digits": 1, "i": 0, "d": 1}  # of static parameters, for examples
@@ -126,10 +126,10 @@ def reduction_doc(entry: Reduction) -> str:
     parameters, arguments = "", "axis=1"
     if entry.keep:
         parameters, arguments = "K : int\n    How many.\n", "2, axis=1"
-    elif name == "sumsoftmaxweight":
+    elif entry.weighted:
         parameters = "weight : LazyTensor, or array of shape (n, E)\n    Along the reduced axis.\n"
         arguments = "Vj(y), axis=1"
-    elif name == "logsumexp":
+    elif f"{name}_weight" in REDUCTIONS:
         parameters = "weight : LazyTensor, or array of shape (n, E), optional\n    Weights.\n"
     subject = "(d < 2)" if entry.of == "boolean" else "d"
     call = f"{subject}.{name}({arguments})"

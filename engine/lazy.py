@@ -18,7 +18,6 @@ import numpy as np
 from .arrays import FLOATS, check_array, check_numbers, library_of, scalar_value
 from .errors import ArgumentError, DTypeError, ShapeError, did_you_mean, expected
 from .formula.expr import (
-    PAIR,
     Expr,
     constant,
     substitute,
@@ -395,4 +394,4 @@ def check_dtype(x: LazyTensor) -> np.dtype[Any]:
     return FLOATS[1] if x.dtype is None else x.dtype
 
 
-__all__ = ["PAIR", "LazyTensor", "Pm", "Vi", "Vj", "apply", "join", "promote"]
+__all__ = ["LazyTensor", "Pm", "Vi", "Vj", "apply", "join", "promote"]

@@ -20,9 +20,6 @@ from .formula.ops import OPS, Op
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, Vi, Vj, apply, check_dtype, join, promote
 
-_INTERNAL = {"take", "repeat", "tile", "contract", "truth", "to_real", "to_index", "add_index"}
-
-
 # --- Reductions --------------------------------------------------------------------------------
 
 
@@ -55,9 +52,9 @@ def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -
     if REDUCTIONS[name].weighted and weight is None:
         raise ArgumentError(expected(f"a weight for {name}", "None", "Use logsumexp without one."))
     if weight is not None and not REDUCTIONS[name].weighted:
-        if name != "logsumexp":
+        if f"{name}_weight" not in REDUCTIONS:
             raise ArgumentError(expected(f"no weight for {name}", "one", "Use (x * w) instead."))
-        return build(x, "logsumexp_weight", axis, K, weight)
+        return build(x, f"{name}_weight", axis, K, weight)
     if weight is None:
         shape, other = x, None
     else:
@@ -123,31 +120,31 @@ def _reduction_method(name: str) -> Callable[..., Any]:
 
     if entry.keep:
 
-        def method(self, K, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore
+        def method(self, K, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
             along = pair_axis(self, axis, dim, name)
             return reduce(self, name, along, _check_count(K, name), None, backend, n_threads)
 
-    elif name == "sumsoftmaxweight":
+    elif entry.weighted:
 
-        def method(self, weight, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore
+        def method(self, weight, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
             along = pair_axis(self, axis, dim, name)
             return reduce(self, name, along, 0, weight, backend, n_threads)
 
-    elif name == "logsumexp":
+    elif f"{name}_weight" in REDUCTIONS:
 
-        def method(self, axis=None, dim=None, weight=None, backend=None, n_threads=None):  # type: ignore
+        def method(self, axis=None, dim=None, weight=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
             along = pair_axis(self, axis, dim, name)
             return reduce(self, name, along, 0, weight, backend, n_threads)
 
     elif over_features is None:
 
-        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore
+        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
             along = pair_axis(self, axis, dim, name)
             return reduce(self, name, along, 0, None, backend, n_threads)
 
     else:
 
-        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore
+        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
             if axis is None and dim is None:
                 axis = -1
             along = reduction_axis(self, axis, dim, name)
@@ -255,7 +252,7 @@ def _slice(e: Expr, start: Any, stop: Any, step: Any) -> Expr:
 
 def _attach_operations() -> None:
     for op in OPS.values():
-        if op.name in _INTERNAL:
+        if op.internal:
             continue
         method = _operation_method(op)
         for name in (op.name, *op.aliases):
@@ -272,7 +269,7 @@ def _attach_operations() -> None:
 
             setattr(LazyTensor, f"__r{op.dunder}__", reflected)
     for name in REDUCTIONS:
-        if name != "logsumexp_weight":
+        if not name.endswith("_weight"):  # those are the methods' without it, given a weight
             method = _reduction_method(name)
             setattr(LazyTensor, name, method)
             setattr(LazyTensor, f"{name}_reduction", method)

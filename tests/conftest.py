@@ -54,7 +54,7 @@ def why_unavailable(backend: str) -> str:
         module = importlib.import_module(f"georeduce.engine.backends.{backend}")
     except ModuleNotFoundError as error:
         return str(error)
-    return str(getattr(module, "why_unavailable", lambda: "")())
+    return str(module.BACKEND.missing())
 
 
 def backend_names() -> list[str]:

@@ -283,8 +283,8 @@ class CpuKernel:
 def far_spellings(program: Program) -> dict[str, str]:
     """Return calls instead of inlined functions for a formula that has very many of them.
 
-    A compiler's time grows faster than the length of a function; 200 inlined sines take half a
-    minute, and the call costs little beside the function.
+    A compiler's time grows faster than the length of a function, and a call costs little beside
+    what is called.
     """
     if cost(program.pair) <= LONG:
         return {}

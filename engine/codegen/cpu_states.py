@@ -110,7 +110,7 @@ class States:
     def _end_plain(self) -> list[str]:
         e = self.entry
         lines = [f"        for (int e = 0; e < {self.E}; e++) {{", "            Row one;"]
-        if e.name == "sum":  # adds the lanes in double
+        if e.merge == (state_a(0) + state_b(0),):  # a sum: its lanes are added in double
             lines.append("            one.s0[e] = wide_sum(lanes.s0[e]);")
         else:
             bound: dict[Expr, str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ArgumentError, DTypeError, ShapeError, expected
@@ -62,6 +62,8 @@ class Op:
     steady : bool
         A small relative error of an argument is no more than that in the result, or in its
         terms: compiled backends may then round an argument twice.
+    internal : bool
+        Only a part of derived operations and casts: users get no method for it.
     index : callable, optional
         ``index(k, params, dim)``: which component of the argument the k-th of the result is.
     fold, span : str and callable, optional
@@ -87,6 +89,7 @@ class Op:
     params: tuple[str, ...] = ()
     defaults: tuple[Any, ...] = ()
     steady: bool = False
+    internal: bool = False
     index: Callable[..., Any] | None = None
     fold: str = ""
     span: Callable[..., Any] | None = None
@@ -97,7 +100,7 @@ class Op:
     symbol: str = ""
     precedence: int = 3
     dunder: str = ""
-    aliases: tuple[str, ...] = field(default=())
+    aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name in OPS:

@@ -127,13 +127,15 @@ logical_not = Op("logical_not", "Not.", ("boolean",), "boolean", np.logical_not,
 where = Op("where", "y where x is true, else z.", ("boolean", "same", "same"), "same",
            np.where, "where({0}, {1}, {2})")  # fmt: skip
 to_real = Op("to_real", "An index as a real number.", ("index",), "real", code="to_real({0})",
-             numpy=lambda x: x.astype(np.float64))  # fmt: skip
+             numpy=lambda x: x.astype(np.float64), internal=True)  # fmt: skip
 truth = Op("truth", "0 or 1 as a real number.", ("boolean",), "real",
-           numpy=lambda x: x.astype(np.float32), code="where({0}, one<V>(), V{{}})")  # fmt: skip
+           numpy=lambda x: x.astype(np.float32), code="where({0}, one<V>(), V{{}})",
+                internal=True)  # fmt: skip
 to_index = Op("to_index", "0 or 1 as an index.", ("boolean",), "index",
-              lambda x: x.astype(np.int64), "where({0}, one<I>(), I{{}})")  # fmt: skip
+              lambda x: x.astype(np.int64), "where({0}, one<I>(), I{{}})",
+                internal=True)  # fmt: skip
 add_index = Op("add_index", "Sum of two indices.", ("index", "index"), "index", np.add,
-               "{0} + {1}")  # fmt: skip
+               "{0} + {1}", internal=True)  # fmt: skip
 
 
 # --- Over the feature axis --------------------------------------------------------------------
@@ -173,6 +175,7 @@ contract = Op(
     span=lambda k, term, params: k * params[1] + term * params[2],
     count=lambda dim, params: params[0],
     steady=True,
+    internal=True,
 )
 
 take = Op(
@@ -185,6 +188,7 @@ take = Op(
     params=("start", "step", "count"),
     index=lambda k, params, dim: k * params[1] + params[0],
     steady=True,
+    internal=True,
 )
 repeat = Op(
     "repeat",
@@ -196,6 +200,7 @@ repeat = Op(
     params=("n",),
     index=lambda k, params, dim: k // params[0],
     steady=True,
+    internal=True,
 )
 tile = Op(
     "tile",
@@ -207,6 +212,7 @@ tile = Op(
     params=("n",),
     index=lambda k, params, dim: k % dim,
     steady=True,
+    internal=True,
 )
 
 
