@@ -22,7 +22,7 @@ from ._threads import mark_used, thread_count
 
 HEADERS = tuple(
     Path(__file__).parent.parent / "codegen" / name
-    for name in ("kernel.h", "simd.h", "simd_math.h", "simd_special.h")
+    for name in ("kernel.h", "smallest.h", "simd.h", "simd_math.h", "simd_special.h")
 )
 ALIGNMENT = 64
 SERIAL_WORK = 2e5
