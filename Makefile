@@ -1,6 +1,12 @@
 # make demo    the main job on real data: results in out/demo/
 # make test    lint, types and the whole test suite
 # make lint    ruff and mypy alone; make check: the test suite alone
+# make bench-check  whether the ratios to the peers hold: a quick run beside the stored ones
+# make cross   the agreement suite on kernels for AVX2, for SSE 4.2 and for NEON (in an emulator)
+# make sanitize  the agreement suite on kernels under address, undefined-behaviour and thread
+#              sanitizers, and with buffers that end at pages which nobody may touch
+# make nightly  the errors of all functions on all 2^32 floats, against the C library's doubles:
+#              an hour of one core; fails where a function is worse than its header says
 #
 # Each makes .venv first. PYTHON=python3.12 make test takes another interpreter (and makes .venv anew
 # if it was made by a different version). Recipes use nothing but Python and the shell's own words,
@@ -16,7 +22,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/made-by-$(VERSION)
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint check cached clean
+.PHONY: demo test lint check cached bench-check cross sanitize nightly clean
 
 demo: $(STAMP)
 	$(RUN) -m experiments demo
@@ -46,6 +52,28 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) pip setuptools
 	$(PIP) --no-build-isolation --editable '.[experiments,dev]'
 	@: > $(STAMP)
+
+# Not part of `test`: they need g++ and its sanitizers; a cross-compiler and an emulator for NEON.
+SUITE := $(addprefix tests/engine/,test_agree.py test_reductions.py test_special_values.py \
+    test_determinism.py codegen/test_golden.py)
+X86 := $(if $(filter x86_64,$(shell uname -m 2>&1)),x86-64-v3 x86-64-v2)
+
+cross: $(STAMP) $(X86)
+	GEOREDUCE_CROSS=1 $(RUN) -m pytest $(PYTEST_ARGS) tests/engine/codegen/test_isa.py
+
+.PHONY: $(X86)
+$(X86): $(STAMP)
+	CXX="$${CXX:-g++} -march=$@" GEOREDUCE_CACHE=$(CURDIR)/build/cross/$@ $(RUN) -m pytest $(PYTEST_ARGS) -m compiler $(SUITE)
+
+# Not part of `test` either: machines are noisy.
+bench-check: $(STAMP)
+	$(RUN) -m experiments check
+
+sanitize: $(STAMP)
+	PYTHONPATH=tests $(RUN) -m sanitize
+
+nightly: $(STAMP)
+	$(RUN) -m experiments accuracy
 
 clean:
 	$(PYTHON) -c 'import shutil; [shutil.rmtree(p, True) for p in (".venv", "build", "out", "dist")]'

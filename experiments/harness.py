@@ -1,22 +1,25 @@
 """How everything here is measured: warmed up, interleaved with the peers, checked, written down.
 
-A *case* has contestants, ours first. Each is called once to warm up (timed apart as its first
-call), then all are called in turn, round after round, so that a slow minute of the machine hits
-them alike. What is kept of a contestant is the median and the spread of its rounds. A case becomes
-one line of JSON, appended to `experiments/results/NAME.jsonl`.
+A *case* has contestants, ours first. Each is called to warm up (the first call is timed apart),
+then all are called in turn, round after round, each round begun by another one, so that a slow
+minute of the machine hits them alike. What is kept of a contestant is the median and the spread of
+its rounds. A case becomes one line of JSON, appended to `experiments/results/NAME.jsonl`.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import gc
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +29,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 OURS = "georeduce"
+SPOILERS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Settings of OpenBLAS that some machines come with, and that slow NumPy and scikit-learn down."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,29 @@ def clock(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
+def repeated(call: Callable[[], Any], least: float) -> tuple[Callable[[], Any], int]:
+    """Return a call that repeats another until it takes `least` seconds, and how often it does."""
+    spent, _ = clock(call)
+    times = max(1, math.ceil(least / max(spent, 1e-9))) if least else 1
+
+    def loop() -> Any:
+        for _ in range(times - 1):
+            call()
+        return call()
+
+    return loop, times
+
+
 def measure(
     contestants: Sequence[Contestant],
     rounds: tuple[int, int] = (3, 15),
     seconds: float = 20.0,
+    least: float = 0.0,
     tell: Callable[[str], object] = lambda text: None,
 ) -> dict[str, Timing]:
     """Time the contestants in turn: at least and at most so many rounds, about so many seconds.
 
+    A call that is shorter than `least` seconds is repeated within a round, and counted by its mean.
     A peer that fails at its first call (pykeops does, without a compiler) is left out.
     """
     firsts, results = {}, {}
@@ -82,18 +102,21 @@ def measure(
                 raise
             print(f"Without {one.name}, which fails: {error!r}")
     contestants = [one for one in contestants if one.name in firsts]
+    calls = {one.name: repeated(one.call, least) if least else (one.call, 1) for one in contestants}
     taken: dict[str, list[float]] = {one.name: [] for one in contestants}
     start = time.perf_counter()
     for done in range(rounds[1]):
         if done >= rounds[0] and time.perf_counter() - start > seconds:
             break
-        for one in contestants:
+        first = done % len(contestants)
+        for one in (*contestants[first:], *contestants[:first]):
             tell(f"{one.name}: round {done + 1}")
             results[one.name] = None  # two results at once would be memory not asked for
             gc.collect()
             time.sleep(0.02)  # threads that spin after their work must not slow the next one
-            spent, results[one.name] = clock(one.call)
-            taken[one.name].append(spent)
+            call, times = calls[one.name]
+            spent, results[one.name] = clock(call)
+            taken[one.name].append(spent / times)
     return {n: Timing(firsts[n], tuple(rs), results[n]) for n, rs in taken.items()}
 
 
@@ -105,6 +128,8 @@ def compare(
     sizes: dict[str, int],
     dtype: str,
     check: Callable[[dict[str, Any]], dict[str, Any]],
+    against: Sequence[str] = (),
+    more: Callable[[dict[str, Any]], dict[str, Any]] = lambda line: {},
     write: bool = True,
     **how: Any,
 ) -> dict[str, Any]:
@@ -115,13 +140,18 @@ def compare(
     experiment, case : str
         The file below `results/`, and the case's name in it.
     contestants : sequence of Contestant
-        Ours first; the second is the peer that `ratio` refers to.
+        Ours first.
     sizes : dict of str to int
         M, N, D and the like.
     dtype : str
         Of the inputs.
     check : callable
         From the results by contestant to figures of accuracy; raises if a result is wrong.
+    against : sequence of str
+        The peers of which the fastest is the one that `ratio` refers to; by default the second
+        contestant.
+    more : callable
+        From the line so far to what else it is to hold.
     write : bool
         Whether to append the line to the file.
     **how
@@ -132,6 +162,8 @@ def compare(
     ours, *peers = (figures(c, timings[c.name]) for c in contestants if c.name in timings)
     for peer in peers:
         peer["ratio"] = round(ours["gpairs_per_s"] / peer["gpairs_per_s"], 3)
+    named = [p for p in peers if p["name"] in against] or ([] if against else peers[:1])
+    rival = min(named, key=lambda p: p["ratio"], default=None)
     line = {
         "experiment": experiment,
         "case": case,
@@ -142,15 +174,16 @@ def compare(
         "accuracy": accuracy,
         **(
             {
-                "peer": peers[0]["name"],
-                "peer_seconds": peers[0]["seconds"],
-                "ratio": peers[0]["ratio"],
+                "peer": rival["name"],
+                "peer_seconds": rival["seconds"],
+                "ratio": rival["ratio"],
             }
-            if peers
+            if rival
             else {}
         ),
         "peers": peers,
     }
+    line |= more(line)
     if write:
         append(experiment, line)
     return line
@@ -216,6 +249,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "cores": processors(),
+        "threads": threads(),
         "isa": widest or platform.machine(),
         "system": f"{platform.system()} {platform.machine()}",
     }
@@ -226,6 +260,30 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Return how many threads our kernels use, which is what the peers find by themselves."""
+    from georeduce.engine.backends._threads import thread_count
+
+    return thread_count(None)
+
+
+def with_peers_at_their_best(experiment: str, arguments: Sequence[str]) -> int | None:
+    """Run an experiment anew where this environment would slow a peer down.
+
+    OpenBLAS reads its settings as it is loaded, that is, before any line of an experiment runs.
+
+    Returns
+    -------
+    int or None
+        The exit status; None where nothing was wrong, so that the experiment may go on.
+    """
+    if not any(name in os.environ for name in SPOILERS):
+        return None
+    clean = {name: value for name, value in os.environ.items() if name not in SPOILERS}
+    command = [sys.executable, "-m", "experiments", experiment, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=clean, check=False).returncode
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:
@@ -242,6 +300,7 @@ def versions(names: Sequence[str]) -> dict[str, str]:
     return found | {"compiler": str(text)}
 
 
+@functools.cache
 def peer(module: str) -> Any | None:
     """Import a peer; None, and a line that says so, if it is not installed or not working."""
     try:

@@ -1,18 +1,31 @@
-"""Make the README's table, and a figure, from the results: `python -m experiments plot`."""
+"""Make the README's tables, and its figure, from the results: `python -m experiments plot`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from experiments import harness
+from experiments import figure, growth, harness
 
+Line = dict[str, Any]
 README = harness.ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-FIGURE = harness.ROOT / "out" / "results.png"
+FIGURE = harness.RESULTS / "scaling.png"
 NAMES = {
     "gauss": "Gaussian sum",
-    "logsumexp": "log-sum-exp",
+    "logsumexp": "log-sum-exp of a weighted kernel",
     "10nn": "10 nearest neighbours",
+    "20nn": "20 nearest neighbours",
+    "100nn": "100 nearest neighbours",
+    "1000nn": "1000 nearest neighbours",
+    "10nn-cosine": "10-NN, cosine",
+    "10nn-inner": "10-NN, scalar product",
+    "10nn-manhattan": "10-NN, manhattan",
+    "10nn-chebyshev": "10-NN, chebyshev",
+    "10nn-poincare": "10-NN, Poincaré",
+    "kmeans-assign": "K-means assignment",
+    "small": "small Gaussian sum",
+    "few-rows-sum": "Gaussian sum, few rows",
+    "few-rows-10nn": "10-NN, few rows",
     "import": "`import georeduce.engine`",
     "compile": "first call: compile a formula",
     "warm-call": "warm call, 10 x 10 points",
@@ -26,17 +39,17 @@ def times(ratio: float) -> str:
     return f"{ratio:.1f}" if ratio < 9.95 else f"{float(f'{ratio:.2g}'):.0f}"
 
 
-def latest() -> dict[str, dict[str, dict[str, Any]]]:
-    """Return experiment -> case -> its last line, in the order in which cases first came."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+def latest() -> dict[str, dict[tuple[str, str], Line]]:
+    """Return experiment -> case and dtype -> its last line, in the order in which they came."""
+    found: dict[str, dict[tuple[str, str], Line]] = {}
     for line in harness.results():
-        found.setdefault(line["experiment"], {})[line["case"]] = line
+        found.setdefault(line["experiment"], {})[line["case"], line.get("dtype", "")] = line
     return found
 
 
-def title(line: dict[str, Any]) -> str:
-    kind, _, dim = line["case"].partition("-D")
-    return f"{NAMES.get(kind, kind)}, D={dim}" if dim else NAMES.get(kind, kind)
+def title(line: Line) -> str:
+    case, _, dim = line["case"].partition("-D")
+    return f"{NAMES.get(case, case)}, D={dim}" if dim else NAMES.get(case, case)
 
 
 def amount(value: float, unit: str) -> str:
@@ -47,20 +60,36 @@ def amount(value: float, unit: str) -> str:
     return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.2f} s"
 
 
-def speeds(lines: list[dict[str, Any]]) -> list[str]:
-    rows = ["| case | sizes | seconds | Gpairs/s | peers: Gpairs/s (ours is faster by) |"]
-    rows.append("|---|---|---:|---:|---|")
-    for line in lines:
+def share(line: Line) -> str:
+    """Return how near a line is to the limit of the machine that acts on it."""
+    if line.get("share_of_copy") is not None:
+        return f"{line['share_of_copy']:.0%} of a copy"
+    return "" if line.get("share_of_peak") is None else f"{line['share_of_peak']:.0%}"
+
+
+def instructions(line: Line) -> str:
+    both = line.get("instructions_per_pair"), line.get("instructions_needed")
+    return "" if None in both else "{:.0f} / {:.0f}".format(*both)
+
+
+def speeds(lines: dict[tuple[str, str], Line]) -> list[str]:
+    """Return the table of cases: a row for both dtypes, the peer that counts first."""
+    rows = ["| case | M x N | dtype | Gpairs/s | ours is faster than | of peak | instructions |"]
+    rows.append("|---|---|---|---:|---|---:|---:|")
+    for line in sorted(
+        lines.values(), key=lambda line: [case for case, _ in lines].index(line["case"])
+    ):
         sizes = "{M:,} x {N:,}".format(**line["sizes"])
-        peers = ", ".join(
-            f"{p['name']} {p['gpairs_per_s']:.2g} (x {times(p['ratio'])})" for p in line["peers"]
+        peers = sorted(line["peers"], key=lambda p: p["name"] != line.get("peer"))
+        told = ", ".join(f"{p['name']} x {times(p['ratio'])}" for p in peers)
+        speed = f"{line['dtype']} | {line['gpairs_per_s']:.2f}"
+        rows.append(
+            f"| {title(line)} | {sizes} | {speed} | {told} | {share(line)} | {instructions(line)} |"
         )
-        speed = f"{line['seconds']:.3f} | {line['gpairs_per_s']:.2f}"
-        rows.append(f"| {title(line)} | {sizes} | {speed} | {peers} |")
     return rows
 
 
-def budgets(lines: list[dict[str, Any]]) -> list[str]:
+def budgets(lines: list[Line]) -> list[str]:
     rows = ["| what | measured | budget | peer |", "|---|---:|---:|---|"]
     for line in lines:
         mine, limit = (amount(line[key], line["unit"]) for key in ("value", "limit"))
@@ -69,7 +98,25 @@ def budgets(lines: list[dict[str, Any]]) -> list[str]:
     return rows
 
 
-def where(lines: list[dict[str, Any]]) -> str:
+def grown(lines: list[Line]) -> str:
+    """Say how time and memory grow with the columns."""
+    told = []
+    for kind in growth.KINDS:
+        of = [line for line in lines if line["case"].startswith(f"{kind}-N")]
+        if len(of) > 1:
+            ratio, memory = growth.flat(of)
+            name = title({"case": kind})
+            told.append(f"{name}: {ratio:.2f} times, memory within {memory / 1e6:.0f} MB")
+    span = [line["sizes"]["N"] for line in lines]
+    if not told:
+        return ""
+    return (
+        f"As the columns grow from {min(span):,} to {max(span):,}, the slowest pair costs, of the"
+        f" fastest ({'; '.join(told)}, beyond one copy of the columns)."
+    )
+
+
+def where(lines: list[Line]) -> str:
     """Say on what machine and with which versions the lines were measured."""
     machines = {"{cores} cores of {cpu} ({isa})".format(**line["machine"]): None for line in lines}
     versions: dict[str, dict[str, None]] = {}
@@ -78,19 +125,24 @@ def where(lines: list[dict[str, Any]]) -> str:
             if name != harness.OURS:
                 versions.setdefault(name, {})[version] = None
     told = ", ".join(f"{name} {' / '.join(vs)}" for name, vs in sorted(versions.items()))
-    return f"float32, all threads, on {'; '.join(machines)}; {told}."
+    return f"All threads, on {'; '.join(machines)}; {told}."
 
 
 def render() -> str:
     """Return the README's section of results."""
     found = latest()
-    fast = [line for name in ("kernels", "knn") for line in found.get(name, {}).values()]
-    rest = list(found.get("budgets", {}).values())
-    if not fast + rest:
-        return "No results yet: `python -m experiments kernels` makes some."
-    parts = [speeds(fast)] if fast else []
-    parts += [budgets(rest)] if rest else []
-    return "\n\n".join(["\n".join(rows) for rows in parts] + [where(fast + rest)])
+    fast, rest = found.get("cpu", {}), list(found.get("budgets", {}).values())
+    if not fast and not rest:
+        return "No results yet: `python -m experiments cpu` makes some."
+    parts = ["\n".join(speeds(fast))] if fast else []
+    if found.get("scaling"):
+        path = f"experiments/results/{FIGURE.name}"
+        parts.append(f"![Pairs a second over D and over N, beside the peers]({path})")
+        parts.append(figure.CAPTION)
+    if sentence := grown(list(found.get("growth", {}).values())):
+        parts.append(sentence)
+    parts += ["\n".join(budgets(rest))] if rest else []
+    return "\n\n".join([*parts, where([*fast.values(), *rest])])
 
 
 def updated(text: str) -> str:
@@ -98,32 +150,6 @@ def updated(text: str) -> str:
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return f"{head}{BEGIN}\n{render()}\n{END}{tail}"
-
-
-def draw(lines: list[dict[str, Any]]) -> None:
-    """Draw the throughput of everyone, case by case."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    everyone = list(dict.fromkeys([harness.OURS, *(p["name"] for x in lines for p in x["peers"])]))
-    figure, axes = plt.subplots(figsize=(9, 0.7 * len(lines) + 1), layout="constrained")
-    height = 0.8 / len(everyone)
-    for place, name in enumerate(everyone):
-        speed = [
-            next((p["gpairs_per_s"] for p in [{**x, "name": harness.OURS}, *x["peers"]]
-                  if p["name"] == name), float("nan"))
-            for x in lines
-        ]  # fmt: skip
-        axes.barh([i + place * height for i in range(len(lines))], speed, height, label=name)
-    axes.set_yticks([i + 0.4 - height / 2 for i in range(len(lines))], [title(x) for x in lines])
-    axes.set(xscale="log", xlabel="Gpairs/s (logarithmic)")
-    axes.invert_yaxis()
-    axes.legend()
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=120)
-    plt.close(figure)
 
 
 def main(arguments: list[str]) -> int:
@@ -134,9 +160,7 @@ def main(arguments: list[str]) -> int:
     if after != before:
         README.write_text(after, encoding="utf-8")
     print(f"{README}: the results are {'up to date' if after == before else 'brought up to date'}.")
-    found = latest()
-    lines = [line for name in ("kernels", "knn") for line in found.get(name, {}).values()]
-    if lines:
-        draw(lines)
+    if lines := list(latest().get("scaling", {}).values()):
+        figure.draw(lines, FIGURE)
         print(FIGURE)
     return 0

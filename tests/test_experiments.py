@@ -5,22 +5,45 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from experiments import harness, kernels, knn, plot
+from experiments import check, cpu, figure, growth, harness, instructions, machine, plot, scaling
 from experiments.__main__ import experiments
+from experiments.cases import CASES, DTYPES, FORMS, Case
+from experiments.problems import KernelSum, Neighbours, rows
 
 ROOT = Path(__file__).resolve().parents[1]
 FIELDS = {"commit", "machine", "versions", "sizes", "dtype", "seconds", "gpairs_per_s", "peers"}
+NEAR = Case("10nn-D3", Neighbours(), 60, 400, 3, 10)
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder, in which what is measured is kept."""
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def no_pykeops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the peer that compiles each formula for seconds, and prints as it does."""
+    installed = harness.peer
+    monkeypatch.setattr(
+        harness, "peer", lambda name: None if "pykeops" in name else installed(name)
+    )
 
 
 def test_list_names_every_experiment() -> None:
-    assert {"kernels", "knn", "budgets", "plot"} <= set(experiments())
+    assert {"cpu", "scaling", "growth", "check", "budgets", "plot"} <= set(experiments())
     assert "harness" not in experiments()
+
+
+# --- The harness ----------------------------------------------------------------------------------
 
 
 def test_contestants_take_turns() -> None:
@@ -29,8 +52,24 @@ def test_contestants_take_turns() -> None:
         harness.Contestant(name, lambda name=name: calls.append(name), 1) for name in ("a", "b")
     ]
     timings = harness.measure(contestants, rounds=(3, 5), seconds=0)
-    assert calls == ["a", "b"] * 4  # a warm-up and, with no time left, the least number of rounds
+    # a warm-up and, with no time left, the least number of rounds, each begun by another one
+    assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
     assert len(timings["a"].rounds) == 3
+
+
+def test_short_calls_are_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def clock(call: Any) -> tuple[float, Any]:
+        before = len(calls)
+        call()
+        return 0.25 * (len(calls) - before), None  # a call takes a quarter of a second
+
+    monkeypatch.setattr(harness, "clock", clock)
+    one = harness.Contestant("a", lambda: calls.append(1), 1)
+    timing = harness.measure([one], rounds=(3, 3), seconds=0, least=1.0)["a"]
+    assert timing.rounds == (0.25,) * 3  # of one call, not of the round
+    assert len(calls) == 1 + 1 + 3 * 4
 
 
 def test_median_and_spread() -> None:
@@ -39,13 +78,16 @@ def test_median_and_spread() -> None:
     assert timing.spread == pytest.approx((4 - 2) / 2 / 3)
 
 
-def test_line_of_a_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+def line_of(case: str = "gauss-D3", **more: Any) -> dict[str, Any]:
     contestants = [harness.Contestant(n, lambda: 1, p) for n, p in (("georeduce", 8), ("numpy", 2))]
-    made = harness.compare(
-        "kernels", "gauss-D3", contestants, sizes={"M": 1, "N": 1, "D": 3}, dtype="float32",
-        check=lambda results: {"same": results["numpy"]}, seconds=0,
+    return harness.compare(
+        "cpu", case, contestants, sizes={"M": 1, "N": 1, "D": 3}, dtype="float32",
+        check=lambda results: {"same": results["numpy"]}, seconds=0, **more,
     )  # fmt: skip
+
+
+def test_line_of_a_case(results: Path) -> None:
+    made = line_of(more=lambda line: {"twice": 2 * line["ratio"]})
     (line,) = harness.results()
     assert line == json.loads(json.dumps(made))
     assert set(line) >= FIELDS
@@ -53,10 +95,36 @@ def test_line_of_a_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (peer,) = line["peers"]
     assert line["peer"] == "numpy"
     assert line["ratio"] == peer["ratio"]
+    assert line["twice"] == 2 * peer["ratio"]
     assert "Gaussian sum, D=3" in plot.render()
-    harness.append("kernels", line | {"sizes": {"M": 7, "N": 7, "D": 3}})
+    harness.append("cpu", line | {"sizes": {"M": 7, "N": 7, "D": 3}})
     assert "| 7 x 7 |" in plot.render()
     assert "| 1 x 1 |" not in plot.render()  # the last measurement of a case is the one shown
+    harness.append("cpu", line | {"sizes": {"M": 9, "N": 9, "D": 3}, "dtype": "float64"})
+    assert "| 9 x 9 |" in plot.render()
+    assert "| 7 x 7 |" in plot.render()  # each dtype has a row of its own
+
+
+def test_ratio_is_to_the_fastest_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = {"georeduce": 1.0, "slow": 4.0, "fast": 2.0, "other": 0.5}
+    monkeypatch.setattr(harness, "clock", lambda call: (spent[call()], None))
+    everyone = [harness.Contestant(name, lambda name=name: name, 1) for name in spent]
+    how: dict[str, Any] = {
+        "sizes": {}, "dtype": "float32", "check": lambda results: {}, "seconds": 0, "write": False
+    }  # fmt: skip
+    line = harness.compare("cpu", "x", everyone, against=("slow", "fast"), **how)
+    assert (line["peer"], line["ratio"]) == ("fast", 2.0)
+    assert harness.compare("cpu", "x", everyone, **how)["peer"] == "slow"
+    assert "peer" not in harness.compare("cpu", "x", everyone, against=("missing",), **how)
+
+
+def test_spoilt_environment_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in harness.SPOILERS:
+        monkeypatch.delenv(name, raising=False)
+    assert harness.with_peers_at_their_best("cpu", []) is None
+    monkeypatch.setenv(harness.SPOILERS[0], "Prescott")
+    # The experiment itself runs, in an environment in which it goes on, and knows no such dtype.
+    assert harness.with_peers_at_their_best("cpu", ["--dtype", "float16"]) == 2
 
 
 def test_lines_kept_are_complete() -> None:
@@ -65,45 +133,239 @@ def test_lines_kept_are_complete() -> None:
         assert set(line) >= needed, line
 
 
-@pytest.mark.parametrize("kind", ["gauss", "logsumexp"])
-def test_kernels_refuses_wrong_values(kind: str, rng: np.random.Generator) -> None:
-    x, y = (rng.random((40, 3), dtype=np.float32) for _ in range(2))
-    b = rng.standard_normal((40, 1)).astype(np.float32)
-    rows = np.array([0, 5, 39])
-    value, bound = kernels.exact(kind, x[rows], y, b)
-    result = np.zeros((40, 1))
-    result[rows] = value
-    good: dict[str, Any] = {"kind": kind, "rows": rows, "value": value, "bound": bound}
-    assert kernels.check({"georeduce": result}, **good)["error_over_bound_georeduce"] == 0
-    result[5] += 2 * bound[1]
-    with pytest.raises(AssertionError, match="within the bound"):
-        kernels.check({"georeduce": result}, **good)
+# --- Cases ----------------------------------------------------------------------------------------
 
 
-def test_knn_accepts_ties_and_nothing_else(rng: np.random.Generator) -> None:
-    database = np.concatenate([rng.random((30, 3), dtype=np.float32)] * 2)  # each point twice
-    queries = rng.random((6, 3), dtype=np.float32)
-    d2 = ((queries[:, None, :].astype(float) - database) ** 2).sum(-1)
-    order = np.argsort(d2, axis=1, kind="stable")[:, : knn.K + 1]
-    ours, rows = order[:, : knn.K], np.arange(6)
-    mine = (np.take_along_axis(d2, ours, axis=1), ours)
-    assert knn.K % 2 == 0
+def test_cases_are_told_apart() -> None:
+    names = [case.name for case in CASES]
+    assert len(set(names)) == len(names)
+    assert all(set(case.peers_in("float64")).isdisjoint({"faiss-cpu"}) for case in CASES)
+
+
+@pytest.mark.compiler
+@pytest.mark.usefixtures("no_pykeops")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_case_runs_and_passes_its_check(case: Case, dtype: str, results: Path) -> None:
+    tiny = case.sized(50, 1100)
+    line = cpu.run(tiny, dtype, machine_too=False, rounds=(2, 2), seconds=0, least=0)
+    assert line["sizes"]["M"] == min(50, case.M)
+    assert line["gpairs_per_s"] > 0
+    names = {p["name"] for p in line["peers"]}
+    assert names & {"numpy", "scikit-learn"} or dtype == "float32"
+    assert ("faiss-cpu" in names) <= (dtype == "float32")
+    assert next(iter(harness.results())) == json.loads(json.dumps(line))
+    assert case.name in cpu.row(line)
+
+
+def test_slices_are_for_slow_peers_only() -> None:
+    case = next(case for case in CASES if case.name == "gauss-D100")
+    assert cpu.slice_for("faiss-cpu", case) == case.M
+    assert 100 <= cpu.slice_for("pykeops", case) < case.M
+    data = cpu.data_of(case.sized(300, 50), "float32")
+    assert len(rows(data, 7).x[0]) == 7
+    assert len(rows(data, 7).y[0]) == 50
+
+
+def test_target_in_float64_follows_float32() -> None:
+    case = replace(NEAR, target=20.0)
+    peers = [{"name": "faiss-cpu", "ratio": 30.0}, {"name": "scikit-learn", "ratio": 50.0}]
+    line = {"peer": "scikit-learn"}
+    assert cpu.target_of(case, "float32", {"peer": "faiss-cpu"}, None) == 20.0
+    assert cpu.target_of(case, "float64", line, {"peers": peers}) == pytest.approx(30.0)
+    assert cpu.target_of(case, "float64", line, None) is None
+    assert cpu.target_of(replace(case, target=None), "float64", line, {"peers": peers}) is None
+
+
+@pytest.mark.parametrize("logarithm", [False, True])
+def test_sums_refuse_wrong_values(logarithm: bool, rng: np.random.Generator) -> None:
+    problem = KernelSum(logarithm)
+    data = problem.data(40, 30, 3, "float32", rng)
+    n = np.arange(40)
+    value, bound = problem.exact(data, n)
+    assert (bound < 1e-3 * np.abs(value).max()).all()  # tight enough to mean something
+    d2 = ((data.x[0][:, None, :].astype(float) - data.y[0]) ** 2).sum(-1)
+    dense = np.log(np.exp(data.b[:, 0] - d2).sum(1)) if logarithm else np.exp(-d2) @ data.b[:, 0]
+    assert (np.abs(value[:, 0] - dense) <= bound[:, 0]).all()
+    assert problem.check({"georeduce": value}, data, 0)["error_over_bound_georeduce"] == 0
+    for row in (0, 5):
+        wrong = value.copy()
+        wrong[row] += 2 * bound[row]
+        with pytest.raises(AssertionError, match="within the bound"):
+            problem.check({"georeduce": wrong}, data, 0)
+
+
+@pytest.mark.parametrize("measure", ["euclidean", "inner", "poincare"])
+def test_neighbours_accept_ties_and_nothing_else(measure: str, rng: np.random.Generator) -> None:
+    problem, K = Neighbours(measure), 10
+    data = problem.data(6, 30, 3, "float32", rng)
+    data = data._replace(y=tuple(np.concatenate([a, a]) for a in data.y))  # each point twice
+    x, y = ([a.astype(float) for a in arrays] for arrays in (data.x, data.y))
+    values = problem.of.exact(*(a[:, None, :] for a in x), *y)
+    order = np.argsort(values, axis=1, kind="stable")[:, : K + 1]
+    ours = order[:, :K]
+    mine = (np.take_along_axis(values, ours, axis=1), ours)
     ties = ours.reshape(6, -1, 2)[:, :, ::-1].reshape(6, -1)  # twins change places
-    farther = order[:, [*range(knn.K - 1), knn.K]]
+    farther = order[:, [*range(K - 1), K]]
 
-    def check(first: tuple[Any, Any], other: Any) -> dict[str, float]:
-        found = {"georeduce": first, "peer": (None, other)}
-        return knn.check(found, queries=queries, database=database, rows=rows)
+    def checked(first: tuple[Any, Any], other: Any) -> dict[str, float]:
+        return problem.check({"georeduce": first, "peer": (None, other)}, data, K)
 
-    assert check(mine, ties)["same_indices_peer"] == 1
+    assert checked(mine, ties)["same_indices_peer"] == 1
+    assert checked(mine, ties[:3])["same_indices_peer"] == 1  # a peer may have a part of the rows
     for other, sentence in ((farther, "peer's neighbours"), (ours[:, [0, *range(9)]], "distinct")):
         with pytest.raises(AssertionError, match=sentence):
-            check(mine, other)
+            checked(mine, other)
     with pytest.raises(AssertionError, match="to be the distances"):
-        check((mine[0] * 1.001, ours), ours)
-    far = (np.take_along_axis(d2, farther, axis=1), farther)
+        checked((mine[0] * 1.001, ours), ours)
+    far = (np.take_along_axis(values, farther, axis=1), farther)
     with pytest.raises(AssertionError, match="nearest"):
-        check(far, farther)
+        checked(far, farther)
+
+
+# --- The machine ----------------------------------------------------------------------------------
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_peaks(dtype: str) -> None:
+    peaks = machine.arithmetic(dtype, seconds=1e-3, times=3)
+    assert min(peaks.values()) > 0
+    again = machine.arithmetic(dtype, seconds=1e-4, times=1)
+    assert all(again[kind] >= peaks[kind] for kind in peaks)  # the best seen is kept
+
+
+LISTING = """
+0000000000001000 <kernel>:
+    1000:	vxorps %zmm0,%zmm0,%zmm0
+    1004:	mov    $0x5,%eax
+    1008:	vmovaps (%rdi),%zmm1
+    100c:	vsubps %zmm1,%zmm2,%zmm3
+    1010:	vfmadd231ps %zmm3,%zmm3,%zmm0
+    1014:	vsubps %zmm1,%zmm4,%zmm5
+    1018:	vfmadd231ps %zmm5,%zmm5,%zmm6
+    101c:	dec    %eax
+    1020:	jne    1008 <kernel+0x8>
+    1024:	vcmpltps %zmm7,%zmm0,%k1
+    1028:	kortestw %k1,%k1
+    102c:	jne    1040 <kernel+0x40>
+    1030:	cmp    %rdi,%rsi
+    1034:	jne    1000 <kernel>
+    1038:	ret
+    1040:	vaddps %zmm8,%zmm8,%zmm8
+    1044:	jmp    1030 <kernel+0x30>
+"""
+
+
+def test_instructions_on_the_way_of_a_pair() -> None:
+    code = instructions.Code(
+        instructions.functions(LISTING), instructions.re.compile(instructions.REGISTERS[64])
+    )
+    graph = code.functions["kernel"]
+    assert sorted(graph) == [0x1000, 0x1008, 0x1024, 0x1030, 0x1038, 0x1040]
+    # A tile of two: 2 + 2 arithmetic and a load for each component, of which there are 10; before
+    # it one, after it a comparison and a test. The rare way through 0x1040 does not count.
+    assert instructions.per_pair(code, 2, 10, 2) == (10 * 5 + 1 + 2) / 2
+    # Half as many rounds where a round does two components.
+    assert instructions.per_pair(code, 1, 10, 2) == 5 * 5 + 1 + 2
+
+
+@pytest.mark.compiler
+def test_instructions_of_a_kernel(rng: np.random.Generator) -> None:
+    found = {}
+    for D in (3, 50):
+        case = replace(NEAR, D=D)
+        data = cpu.data_of(case, "float32")
+        call = case.problem.ours(data, case.K)
+        assert instructions.is_bounded(call) == (D == 50)  # few components gain nothing by a bound
+        found[D] = instructions.found(call, D, FORMS[case.form].instructions)
+    assert instructions.tasks_of(lambda: None) == []
+    assert not instructions.is_bounded(lambda: None)
+    if None in found.values():
+        pytest.skip("machine code cannot be read here: no objdump, or not x86-64")
+    # At least one instruction for a component; at most thrice what differences need, and 8 besides.
+    assert all(D <= found[D] <= 3 * (2 * D + 1) + 8 for D in found)
+
+
+def test_work_of_a_case() -> None:
+    flops, needed = NEAR.work((14.0, 11.0))
+    assert (flops, needed) == (3 * 3, 2 * 3 + 1)
+    assert replace(NEAR, form="dot").work((14.0, 11.0)) == (2 * 3, 3 + 1)
+    gauss = next(case for case in CASES if case.name == "gauss-D3")
+    assert gauss.work((14.0, 11.0)) == (9 + 2 + 14, 6 + 1 + 11)
+
+
+# --- Ratios that must not fall --------------------------------------------------------------------
+
+
+def quick_line(ratio: float) -> dict[str, Any]:
+    peers = [{"name": "faiss-cpu", "ratio": ratio}, {"name": "scikit-learn", "ratio": 1.0}]
+    return {"case": "10nn-D3", "peer": "faiss-cpu", "ratio": ratio, "peers": peers}
+
+
+def test_a_fallen_ratio_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    stored = {("10nn-D3", "float32"): quick_line(10.0)}
+    fresh = iter([6.9, 6.8, 6.9, 9.0, 7.1, 3.0, 3.0])
+
+    def measure(case: Case) -> dict[str, Any]:
+        return quick_line(next(fresh))
+
+    (sentence,) = check.watched([NEAR], stored, measure)  # 6.9, and once more, 6.8
+    assert "10nn-D3" in sentence
+    assert "faiss-cpu" in sentence
+    assert "6.80" in sentence
+    assert check.watched([NEAR], stored, measure) == []  # 6.9, and once more, 9.0
+    assert check.watched([NEAR], stored, measure) == []  # 7.1
+    assert check.watched([NEAR], {}, measure) == []  # nothing is stored
+    assert "nothing stored" in capsys.readouterr().out
+    assert check.fallen(quick_line(0.1) | {"peers": []}, quick_line(10.0)) == ""  # no such peer
+
+
+@pytest.mark.parametrize("ratio", [10.0, 0.1])
+def test_check_fails_where_a_ratio_fell(
+    ratio: float,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    context = {"experiment": "quick", "dtype": "float32", "machine": harness.machine()}
+    harness.append("quick", quick_line(10.0) | context)
+    monkeypatch.setattr(cpu, "run", lambda *case, **how: quick_line(ratio))
+    assert check.main(["--case", "10nn-D3"]) == (0 if ratio == 10.0 else 1)
+    assert ("Expected 10nn-D3" in capsys.readouterr().out) == (ratio != 10.0)
+
+
+# --- Curves ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's /proc")
+@pytest.mark.compiler
+@pytest.mark.parametrize("kind", growth.KINDS)
+def test_growth_measures_time_and_memory(kind: str) -> None:
+    found = growth.measured(kind, 3000, M=50, rounds=2, least=0)
+    assert len(found["rounds"]) == 2
+    assert min(found["rounds"]) > 0
+    assert found["data"] == 4 * 3000 * (growth.KINDS[kind][0] + 1)
+    assert found["peak"] >= 0
+
+
+def test_flat() -> None:
+    lines = [
+        {"gpairs_per_s": speed, "above_data_bytes": memory} for speed, memory in ((2, 5), (3, 9))
+    ]
+    assert growth.flat(lines) == (1.5, 4)
+
+
+def test_figure(tmp_path: Path) -> None:
+    lines = [
+        {"case": case.name, "gpairs_per_s": 2.0, "peers": [{"name": "numpy", "gpairs_per_s": 1.0}],
+         "sizes": {"M": case.M, "N": case.N, "D": case.D}}
+        for case in scaling.cases()
+    ]  # fmt: skip
+    assert [n for n, _ in figure.curves(lines, "sum", "D")["numpy"]] == list(scaling.DIMS)
+    assert [n for n, _ in figure.curves(lines, "10nn", "N")["georeduce"]] == list(scaling.COLUMNS)
+    figure.draw(lines, tmp_path / "made.png")
+    assert (tmp_path / "made.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
@@ -125,8 +387,9 @@ def test_demo(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [("kernels", "gauss-D3"), ("knn", "10nn-D3"), ("budgets", "memory:sum")]
-)
+    "words", [("cpu", "10nn-D3"), ("scaling", "10nn-over-D-10"), ("growth", "sum-D3"),
+              ("budgets", "memory:sum")]
+)  # fmt: skip
 def test_runs(words: tuple[str, str]) -> None:
     name, case = words
     command = [sys.executable, "-m", "experiments", name, "--quick", "--case", case]

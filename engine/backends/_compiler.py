@@ -1,6 +1,9 @@
 """The C++ compiler: found once per process, and run as a pure function from source to bytes.
 
-Knows nothing of formulas, nor of where compiled kernels are kept.
+``CXX`` may carry arguments: ``CXX="g++ -march=x86-64-v3"`` makes kernels for every processor with
+AVX2, ``CXX="g++ -march=x86-64-v2"`` for those with SSE 4.2 alone. Without an ``-march`` or
+``-mcpu`` of the user's, kernels are made for the processor at hand. Knows nothing of formulas, nor
+of where compiled kernels are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from ._library import open_library
 
 TIMEOUT_S = 300.0
 _PROBE_TIMEOUT_S = 60.0
-_PROBE_FORMAT = 1
+_PROBE_FORMAT = 2
 _NO_OPENMP_S = 86400.0  # a compiler without OpenMP is asked again after a day: it can be installed
 
 # One by one, not -ffast-math: that assumes finite numbers, which breaks the infinities that the
@@ -47,6 +50,7 @@ _FLAGS = (
     "-w",
 )
 _NATIVE = ("-march=native", "-mcpu=native", "")  # the first that the compiler knows
+_MACHINES = ("-march=", "-mcpu=")  # how a user names another: the last one given would win
 _CANDIDATES = ("c++", "g++", "clang++")
 
 # What a compiler's answers depend on besides itself: an include path, a toolchain's prefix.
@@ -74,7 +78,8 @@ _FEATURES = {  # predefined macro -> the name of what the processor can do
     "__ARM_NEON": "neon",
     "__VSX__": "vsx",
 }
-_WIDTHS = (("avx512f", 64), ("avx", 32))  # bytes of a vector register; 16 for all others
+# Bytes of a vector with these features, as simd.h has it; 16 for all others.
+_WIDTHS = (({"avx512f", "avx512dq"}, 64), ({"avx2"}, 32))
 
 _TRIAL = """\
 #include <cmath>
@@ -110,7 +115,7 @@ class Compiler:
     features : tuple of str
         Instruction sets of interest, such as ``avx2``.
     vector_bytes : int
-        Width of a vector register.
+        Width of the vectors that kernels are made of.
     openmp : bool
         Whether kernels may use several threads.
     """
@@ -253,7 +258,8 @@ def _ask(command: Sequence[str]) -> Compiler:
 
         version = next(iter(ask("--version").splitlines()), "")
         target = ask("-dumpmachine").strip()
-        for native in _NATIVE:
+        named = any(word.startswith(_MACHINES) for word in command[1:])
+        for native in [""] if named else _NATIVE:
             flags = [*_FLAGS, native] if native else list(_FLAGS)
             try:
                 macros = ask(*flags, "-dM", "-E", "-x", "c++", os.devnull)
@@ -284,7 +290,7 @@ def _ask(command: Sequence[str]) -> Compiler:
         flags=tuple(flags),
         cpu=hashlib.sha256("\n".join(sorted(macros.splitlines())).encode()).hexdigest(),
         features=features,
-        vector_bytes=next((width for name, width in _WIDTHS if name in features), 16),
+        vector_bytes=next((width for needs, width in _WIDTHS if needs <= set(features)), 16),
         openmp=openmp,
     )
 

@@ -13,21 +13,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..codegen.bound import Bound, with_spares
 from ..codegen.cpu import PREAMBLE, CpuKernel, cpu_kernel
 from ..formula.expr import variables
 from ._base import Array, Backend, Data, Task, empty_results
 from ._cache import load
 from ._compiler import find_compiler, why_no_compiler
 from ._threads import mark_used, thread_count
+from .numpy import BACKEND as SPECIFICATION
 
 HEADERS = tuple(
     Path(__file__).parent.parent / "codegen" / name
-    for name in ("kernel.h", "smallest.h", "simd.h", "simd_math.h", "simd_special.h")
+    for name in (
+        "kernel.h",
+        "pack.h",
+        "exact.h",
+        "smallest.h",
+        "simd.h",
+        "simd_math.h",
+        "simd_special.h",
+    )
 )
 ALIGNMENT = 64
 SERIAL_WORK = 2e5
 """Pairs times instructions below which starting threads costs more than it gains."""
 MAX_CHUNKS = 64
+WAVE_BYTES = 8 * 2**20
+"""Packed columns that stay in the last-level cache while all rows pass over them."""
 PART = 2e9
 """Vector instructions after which a call returns for a moment, so that Ctrl-C acts: about 1 s."""
 
@@ -47,6 +59,7 @@ class Loaded:
     n_rows: int
     n_columns: int
     scalar_bytes: int
+    bound: Bound | None = None
 
 
 class OpenMPBackend(Backend):
@@ -55,7 +68,7 @@ class OpenMPBackend(Backend):
     name = "openmp"
 
     def __init__(self) -> None:
-        self._loaded: dict[Task, Loaded] = {}
+        self._loaded: dict[tuple[Task, bool], Loaded] = {}
 
     def missing(self) -> str:
         """Return why there is no compiler, "" if there is one."""
@@ -67,30 +80,44 @@ class OpenMPBackend(Backend):
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Compile many tasks as one translation unit, which is faster than one by one."""
-        new = {task: self._kernel(task) for task in tasks if task not in self._loaded}
+        self._prepare([(task, True) for task in tasks])
+
+    def _prepare(self, kinds: Sequence[tuple[Task, bool]]) -> None:
+        new = {kind: self._kernel(*kind) for kind in kinds if kind not in self._loaded}
         if not new:
             return
         sources = dict.fromkeys(kernel.source for kernel in new.values())
         library = load(PREAMBLE + "\n".join(sources), HEADERS)
-        for task, kernel in new.items():
-            self._loaded[task] = _open(library, kernel)
+        for kind, kernel in new.items():
+            self._loaded[kind] = _open(library, kernel)
 
     def run(self, task: Task, data: Data) -> tuple[Array, ...]:
         """Return the results, see `Backend.run`."""
-        loaded = self._loaded.get(task)
+        return self._run(task, data, True)
+
+    def _run(self, task: Task, data: Data, bounded: bool) -> tuple[Array, ...]:
+        loaded = self._loaded.get((task, bounded))
         if loaded is None:
-            self.prepare([task])
-            loaded = self._loaded[task]
+            self._prepare([(task, bounded)])
+            loaded = self._loaded[task, bounded]
         results = empty_results(task, data)
-        if data.M and 0 not in data.batch:
+        if not data.M or 0 in data.batch:
+            return results
+        if loaded.bound is not None:
+            unproven = np.empty((*data.batch, data.M), np.bool_)
+            _launch(loaded, _with_center(data, loaded.bound), results, unproven)
+            _again(task, data, results, unproven, lambda part: self._run(task, part, False))
+        else:
             _launch(loaded, data, results)
             if task.entry.repair and data.N:
-                _repair(task, data, results)
+                # rows without an index hold infinities or NaN only
+                again = (results[-1] < 0).any(-1)
+                _again(task, data, results, again, lambda part: SPECIFICATION.run(task, part))
         return results
 
     @staticmethod
-    def _kernel(task: Task) -> CpuKernel:
-        return cpu_kernel(task.formula, task.weight, task.reduction, task.dtype)
+    def _kernel(task: Task, bounded: bool = True) -> CpuKernel:
+        return cpu_kernel(task.formula, task.weight, task.reduction, task.dtype, bounded)
 
 
 def _open(library: ctypes.CDLL, kernel: CpuKernel) -> Loaded:
@@ -106,7 +133,7 @@ def _open(library: ctypes.CDLL, kernel: CpuKernel) -> Loaded:
         size = row_bytes(0)
         row_bytes = lambda K: size  # noqa: E731  (a call less)
     program = kernel.program
-    return Loaded(run, row_bytes, program.slots, 2 + cost(program.pair), *layout)
+    return Loaded(run, row_bytes, program.slots, 2 + cost(program.pair), *layout, kernel.bound)
 
 
 class Plan(NamedTuple):
@@ -118,19 +145,31 @@ class Plan(NamedTuple):
     work: int
     buffers: tuple[int, ...]  # bytes of parameters, columns and states
     scratch: int  # bytes for each thread
+    wave: int  # vectors of columns that all rows pass over together
+    vectors: int
 
 
 @lru_cache(maxsize=1024)
 def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, parameters: int) -> Plan:
     row_blocks = batches * -(-M // k.row_block)
     chunks = _chunks(row_blocks, -(-N // k.column_block))
-    kept = min(K, max(N, 1))
+    kept = min(with_spares(K) if k.bound and K else K, max(N, 1) if not k.bound else N)
     state = k.row_bytes(kept)
     rows = _rounded(k.scalar_bytes * k.n_rows * k.row_block, ALIGNMENT)
+    states = _rounded(state * k.row_block, ALIGNMENT)
+    # as Driver::packs_blocks has it: columns are packed block by block, in scratch
+    blockwise = k.row_block >= M and columns == batches
+    vectors = -(-N // k.lanes)
+    packed = k.scalar_bytes * k.n_columns * k.lanes
+    wave = vectors
+    if not blockwise and chunks == 1 and packed * vectors * columns > WAVE_BYTES:
+        unit = k.column_block // k.lanes
+        wave = max(1, WAVE_BYTES // (packed * columns * unit)) * unit
+    block = packed * (k.column_block // k.lanes) if blockwise else 0
     buffers = (
         k.scalar_bytes * k.n_parameters * parameters,
-        k.scalar_bytes * k.n_columns * k.lanes * -(-N // k.lanes) * columns,
-        state * chunks * batches * M if chunks > 1 else 0,
+        0 if blockwise else packed * min(wave, vectors) * columns,
+        state * chunks * batches * M if chunks > 1 or wave < vectors else 0,
     )
     return Plan(
         (M, N, batches, K, kept, chunks, columns, parameters),
@@ -138,15 +177,31 @@ def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, paramet
         chunks,
         1 + batches * M * N * k.pair_cost,
         tuple(_rounded(size, ALIGNMENT) for size in buffers),
-        _rounded(rows + state * k.row_block, 4096),
+        _rounded(rows + states + block, 4096),
+        max(wave, 1),
+        vectors,
     )
+
+
+def _with_center(data: Data, bound: Bound) -> Data:
+    """Return the data with a center of the columns, the median of some: outliers do not move it."""
+    points = data.arrays[bound.column]
+    some = np.sort(points[..., :: max(1, data.N // 32), :], axis=-2)
+    if data.N:
+        center = some[..., some.shape[-2] // 2, None, :]
+        center = np.where(np.isfinite(center), center, points.dtype.type(0))
+    else:
+        center = np.zeros((1, bound.dim), points.dtype)
+    return data._replace(arrays=[*data.arrays[: bound.center], center])
 
 
 def _rounded(size: int, unit: int) -> int:
     return (size + unit - 1) // unit * unit
 
 
-def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
+def _launch(
+    k: Loaded, data: Data, results: tuple[Array, ...], unproven: Array | None = None
+) -> None:
     """Lay out the call as ``gr::Call`` has it, with the buffers that it works in, and run it."""
     (slots, alive), columns, parameters = _slots(k, data)
     batches = math.prod(data.batch)
@@ -162,15 +217,18 @@ def _launch(k: Loaded, data: Data, results: tuple[Array, ...]) -> None:
     start += -start % ALIGNMENT
     scratch = start + parameter_bytes + column_bytes
     head = (start, start + parameter_bytes, scratch, scratch + plan.scratch * threads, plan.scratch)
-    tail = [*head, *(r.__array_interface__["data"][0] for r in results), *slots]
+    flags = 0 if unproven is None else unproven.__array_interface__["data"][0]
+    tail = [*head, flags, *(r.__array_interface__["data"][0] for r in results), *slots]
     # Chunks are merged at the end of a call, so that only whole rows can be done in parts
     blocks = part = plan.row_blocks
     if plan.chunks == 1 and plan.work > PART:
         part = max(threads, int(PART * threads * k.lanes / plan.work * blocks) + 1)
-    for first in range(0, blocks, part):
-        words = (*plan.sizes, threads, first, min(first + part, blocks), *tail)
-        # ctypes releases the GIL; the buffer, the results and the arguments live in this frame
-        k.run(struct.pack(f"{len(words)}q", *words))
+    for wave in range(0, max(plan.vectors, 1), plan.wave):
+        upto = min(wave + plan.wave, plan.vectors)
+        for first in range(0, blocks, part):
+            words = (*plan.sizes, threads, first, min(first + part, blocks), wave, upto, *tail)
+            # ctypes releases the GIL; the buffer, the results and the arguments live in this frame
+            k.run(struct.pack(f"{len(words)}q", *words))
     del alive
 
 
@@ -225,16 +283,19 @@ def _chunks(tasks: int, column_blocks: int) -> int:
     return max(1, min(MAX_CHUNKS // tasks, column_blocks // 4))
 
 
-def _repair(task: Task, data: Data, results: tuple[Array, ...]) -> None:
-    """Do rows without an index again, by the specification: they hold infinities or NaN only."""
-    from .numpy import BACKEND
-
-    indices = results[-1]
-    if (indices >= 0).all():
+def _again(
+    task: Task,
+    data: Data,
+    results: tuple[Array, ...],
+    which: Array,
+    run: Callable[[Data], tuple[Array, ...]],
+) -> None:
+    """Do some rows again, in another way."""
+    if not which.any():
         return
     axes = {e.params[1]: e.params[0] for e in variables(task.formula)}
     for b in np.ndindex(data.batch):
-        rows = np.flatnonzero((indices[b] < 0).any(-1))
+        rows = np.flatnonzero(which[b])
         if not rows.size:
             continue
         arrays = []
@@ -242,7 +303,7 @@ def _repair(task: Task, data: Data, results: tuple[Array, ...]) -> None:
             a = a[tuple(n if length > 1 else 0 for n, length in zip(b, a.shape, strict=False))]
             arrays.append(a[rows] if axes.get(slot) == "i" else a)
         part = data._replace(arrays=arrays, batch=(), M=rows.size)
-        for result, new in zip(results, BACKEND.run(task, part), strict=True):
+        for result, new in zip(results, run(part), strict=True):
             result[b][rows] = new
 
 

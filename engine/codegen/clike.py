@@ -125,11 +125,13 @@ class TilePrinter(Printer):
     """Prints pairs, a register tile of rows and vectors of columns at a time.
 
     Straight code between two loops over components is one loop over the tile; inside of a loop
-    over components the tile is the inner loop, so that a component is loaded once for the tile.
+    over components the tile is the inner loop, so that a component is loaded once for the tile,
+    which has `tile` pairs of a row and a vector.
     """
 
-    def __init__(self, dialect: Dialect, program: Program) -> None:
+    def __init__(self, dialect: Dialect, program: Program, tile: int = 1) -> None:
         super().__init__(dialect)
+        self.tile = tile
         self.regions = _regions(program.pair)
         self.tiled = _outliving(self.regions)
         self.kinds = {
@@ -146,7 +148,9 @@ class TilePrinter(Printer):
         ]
         for region in self.regions:
             if isinstance(region, Loop):
-                short = region.extent <= 16 and region.extent * len(region.body) <= UNROLLED
+                # compilers spill the partial sums of a large tile in a long stretch of straight code
+                short = region.extent * self.tile <= 256
+                short = short and region.extent * len(region.body) <= UNROLLED
                 unroll = "GR_UNROLL " if short else ""
                 var = region.var
                 lines.append(

@@ -28,11 +28,12 @@ from ..formula.reductions import (
     w,
 )
 from . import ir
+from .bound import TWO_LEAST, lower_bound
 from .clike import Dialect, Printer, TilePrinter, literal, scalars
 from .cpu_states import States
 from .ir import Component, Program, index_text
 from .lower import lower
-from .schedule import Schedule, cost, schedule
+from .schedule import FLUSH, Schedule, cost, schedule
 
 LONG = 600
 """Instructions of a pair beyond which functions are called and not inlined."""
@@ -43,7 +44,7 @@ PAIRS = Dialect(
         "j": "load(columns + (c * NC + {k}) * L)",
     }
 )
-_ARGUMENT = "gather<T>(x{slot}, ({k}) * a.slots[SLOT{slot}].step)"
+_ARGUMENT = "x{slot}.component({k})"
 ROWS = Dialect(
     load={"p": "broadcast(par[{k}])", "argument": _ARGUMENT},
     store="store(rows + ({k}) * RB, {value});",
@@ -69,19 +70,33 @@ class CpuKernel:
         By what.
     dtype : dtype
         float32 or float64.
+    bounded : bool
+        Whether bounds may be used, where there are any.
     """
 
     def __init__(
-        self, formula: Expr, weight: Expr | None, reduction: str, dtype: np.dtype[np.floating]
+        self,
+        formula: Expr,
+        weight: Expr | None,
+        reduction: str,
+        dtype: np.dtype[np.floating],
+        bounded: bool = True,
     ) -> None:
         self.entry: Reduction = REDUCTIONS[reduction]
-        self.program: Program = lower(formula, weight)
+        self.stored = self.entry.keep or self.entry.least
+        self.bound = lower_bound(formula, dtype) if bounded and self.stored else None
+        if self.bound and self.entry.least:
+            self.entry = TWO_LEAST
+        self.program: Program = lower(self.bound.formula if self.bound else formula, weight)
         self.schedule: Schedule = schedule(self.program, self.entry)
         self.scalar = "float" if dtype == np.float32 else "double"
-        self.states = States(self.entry, self.program, self.scalar)
+        self.states = States(
+            self.entry, self.program, self.scalar, self.stored if self.bound else (), self.bound
+        )
         self.far = far_spellings(self.program)
         text = f"{reduction} over j of {to_string(formula)}"
         text += "" if weight is None else f", weight {to_string(weight)}"
+        text += ", by bounds" if self.bound else ""
         self.comment = f"// {text}, {self.scalar}\n"
         body = "\n".join(self._struct())
         digest = hashlib.sha256((self.comment + body).encode()).hexdigest()[:16]
@@ -92,11 +107,13 @@ class CpuKernel:
 
     def _struct(self) -> list[str]:
         p, s = self.program, self.schedule
-        sizes = f"R = {s.rows}, C = {s.vectors}"
-        blocks = f"ROW_BLOCK = {s.row_block}, COLUMN_BLOCK = {s.column_block}"
+        sizes = f"R = {s.rows}, C = GR_REGISTERS >= 32 ? {s.vectors} : {s.few_vectors}"
+        if s.vectors == s.few_vectors:
+            sizes = f"R = {s.rows}, C = {s.vectors}"
+        blocks = f"RB = {s.row_block}, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, {FLUSH})"
         hoisted = f"NP = {p.n_parameters}, NR = {p.n_rows}, NC = {p.n_columns}"
         places = [f"SLOT{slot} = {n}" for n, (slot, _, _) in enumerate(p.slots)]
-        results = len(self.entry.keep) or len(self.entry.finish)
+        results = len(self.stored if self.bound else self.entry.keep or self.entry.finish)
         lines = [
             "namespace gr {",
             "struct KERNEL {",
@@ -104,8 +121,8 @@ class CpuKernel:
             "    typedef lanes_of<T>::vec V;",
             "    typedef lanes_of<T>::mask I, B;",
             f"    typedef gr::Call<T, {len(p.slots)}, {results}> Call;",
-            f"    static constexpr int L = lanes_of<T>::count, {sizes}, {blocks};",
-            f"    static constexpr int RB = ROW_BLOCK * L, {hoisted};",
+            f"    static constexpr int L = lanes_of<T>::count, {hoisted}, {sizes};",
+            f"    static constexpr int {blocks};",
         ]
         if places:
             lines.append(f"    static constexpr int {', '.join(places)};")
@@ -139,6 +156,7 @@ class CpuKernel:
         body = getattr(self.program, name)
         loads = {s.slot for s in ir.walk(body) if isinstance(s, ir.Load) and s.space == "argument"}
         lines = []
+        dims = {slot: dim for slot, _, dim in self.program.slots}
         for slot, own, _ in self.program.slots:
             if slot not in loads:
                 continue
@@ -147,8 +165,9 @@ class CpuKernel:
             else:
                 assert own == axis
                 end = "M" if axis == "i" else "N"
-                lines.append(f"Points<T> x{slot};")
-                lines.append(f"find<T>(x{slot}, a.slots[SLOT{slot}], batch, first, a.n.{end});")
+                lines.append(f"Points<T, {dims[slot]}> x{slot};")
+                find = f"x{slot}.find(a.slots[SLOT{slot}], batch, first, a.n.{end});"
+                lines.append(find)
         arguments = {
             "p": "const Call &a, int64_t batch, T *par",
             "i": "const Call &a, const T *par, int64_t batch, int64_t first, T *rows",
@@ -164,7 +183,8 @@ class CpuKernel:
     # --- Values into lanes --------------------------------------------------------------------
 
     def _tile(self) -> list[str]:
-        printer = TilePrinter(replace(PAIRS, spell=self.far), self.program)
+        tile = self.schedule.rows * self.schedule.vectors
+        printer = TilePrinter(replace(PAIRS, spell=self.far), self.program, tile)
         e = self.entry
         head = []
         if e.keep or e.pivoted:
@@ -257,24 +277,17 @@ class CpuKernel:
     def _select(self, k: Component) -> list[str]:
         """Offer the values of the tile that are below the limit to the lists of their rows."""
         return [
-            'static_assert(C * L <= 64, "a bit for each value of a row");',
-            "uint64_t some = 0;",
+            "uint64_t some[R], all = 0;",
             "GR_UNROLL for (int r = 0; r < R; r++) {",
-            "    const V limit = broadcast(((const Row *)(states + r * row_bytes))->limit);",
-            "    GR_UNROLL for (int c = 0; c < C; c++) some |= bits_not_least(v[r][c], limit);",
+            "    const Row &row = *(const Row *)(states + r * row_bytes);",
+            "    all |= some[r] = Row::template any_to_offer<C>(row, v[r]);",
             "}",
-            "if (__builtin_expect(some != 0, 0)) {",
+            "if (__builtin_expect(all != 0, 0)) {",
+            "    const uint64_t lanes = first_lanes(MASKED ? left : C * L);",
             "    GR_UNROLL for (int r = 0; r < R; r++) {",
+            "        if (!some[r]) continue;",
             "        Row &row = *(Row *)(states + r * row_bytes);",
-            "        const V limit = broadcast(row.limit);",
-            "        uint64_t hits = 0;",
-            "        GR_UNROLL for (int c = 0; c < C; c++)",
-            "            hits |= bits_not_least(v[r][c], limit) << (c * L);",
-            "        if (MASKED) hits &= first_lanes(left);",
-            "        if (!hits) continue;",
-            "        alignas(GEOREDUCE_VECTOR_BYTES) T values[C * L];",
-            "        GR_UNROLL for (int c = 0; c < C; c++) store(values + c * L, v[r][c]);",
-            "        offer_all(row, values, hits, j0 + at);",
+            "        Row::template offer_tile<C>(row, v[r], lanes, j0 + at);",
             "    }",
             "}",
         ]
@@ -300,10 +313,14 @@ def far_spellings(program: Program) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def cpu_kernel(
-    formula: Expr, weight: Expr | None, reduction: str, dtype: np.dtype[np.floating]
+    formula: Expr,
+    weight: Expr | None,
+    reduction: str,
+    dtype: np.dtype[np.floating],
+    bounded: bool = True,
 ) -> CpuKernel:
     """Return the kernel of a task."""
-    return CpuKernel(formula, weight, reduction, dtype)
+    return CpuKernel(formula, weight, reduction, dtype, bounded)
 
 
 PREAMBLE = '#include "kernel.h"\n\n'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..formula.expr import Expr, postorder
 from ..formula.reductions import Reduction, finite_pivot, j, state_a, state_b
+from .bound import Bound
 from .clike import Dialect, literal, scalars
 from .ir import Program
 
@@ -11,6 +12,7 @@ LANES = Dialect(load={})
 SCALARS = Dialect(load={})
 _SCALAR_TYPES = "typedef double V, T; typedef int64_t I; typedef bool B;"
 _ROW_TYPES = {"real": "double", "index": "int64_t", "boolean": "bool"}
+PLACE = "const Call &a, int64_t batch, int64_t i"
 _LANE_TYPES = {"real": "V", "index": "I", "boolean": "B"}
 _RESULT_TYPES = {"real": "T", "index": "int64_t", "boolean": "bool"}
 
@@ -29,10 +31,23 @@ class States:
         The lowered formula; its dimensions are those of the states.
     scalar : str
         "float" or "double".
+    stored : tuple of str
+        Results that bounds lead to, out of "values" and "indices".
+    bound : Bound, optional
+        What the formula is a bound of, if it is one.
     """
 
-    def __init__(self, entry: Reduction, program: Program, scalar: str) -> None:
+    def __init__(
+        self,
+        entry: Reduction,
+        program: Program,
+        scalar: str,
+        stored: tuple[str, ...] = (),
+        bound: Bound | None = None,
+    ) -> None:
         self.entry = entry
+        self.stored = stored
+        self.bound = bound
         self.scalar = scalar
         self.E = program.value_dim
         self.F = max(1, program.weight_dim)
@@ -91,7 +106,7 @@ class States:
             "        Row &row = *(Row *)state;",
             *clear,
             "    }",
-            "    GR_INLINE void begin(Lanes &lanes, const char *state) {",
+            f"    GR_INLINE void begin(Lanes &lanes, char *state, {PLACE}) {{",
             "        const Row &row = *(const Row *)state;",
             "        (void)row;",
             *begin,
@@ -210,7 +225,7 @@ class States:
             ]
         return [
             *out,
-            "    static void merge(char *a, const char *b) {",
+            "    static void merge(char *a, char *b) {",
             "        merge_all(*(Row *)a, *(const Row *)b);",
             "    }",
         ]
@@ -219,6 +234,13 @@ class States:
         return "e" if self.entry.state[n].per == "value" else "f"
 
     def _finish(self) -> list[str]:
+        if self.bound:
+            return [
+                "    static void finish(const Call &a, char *state, int64_t at) {",
+                "        const Row &row = *(const Row *)state;",
+                *self._proof("finish_least", "row.s1[0], (T)row.s2[0], at", "1"),
+                "    }",
+            ]
         e = self.entry
         size = self.F if e.weighted else self.E
         bound = {}
@@ -231,7 +253,7 @@ class States:
             kind = _RESULT_TYPES[f.kind].replace("T", self.scalar)
             stores.append(f"            (({kind} *)call.results[{n}])[at * {size} + e] = {name};")
         return [
-            "    static void finish(const Call &call, const char *state, int64_t at) {",
+            "    static void finish(const Call &call, char *state, int64_t at) {",
             f"        {_SCALAR_TYPES}",
             "        const Row &row = *(const Row *)state;",
             f"        for (int e = 0; e < {size}; e++) {{",
@@ -247,23 +269,33 @@ class States:
             "values": ("T", "k < s.count ? s.entries()[k].value : GR_INF(T)"),
             "indices": ("int64_t", "k < s.count ? s.entries()[k].column : -1"),
         }
-        lines = []
+        lines = ["        s.compact();"]
         for n, what in enumerate(self.entry.keep):
             kind, value = stored[what]
             lines.append(f"        {kind} *to{n} = ({kind} *)a.results[{n}] + at * a.n.K;")
             lines.append(f"        for (int64_t k = 0; k < a.n.K; k++) to{n}[k] = {value};")
+        if self.bound:
+            lines = self._proof("finish_smallest", "s, at", "a.n.K")
         return [
             "    static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }",
-            "    GR_INLINE void begin(Lanes &, const char *) {}",
+            f"    GR_INLINE void begin(Lanes &, char *, {PLACE}) {{}}",
             "    GR_INLINE void end(Lanes &, char *, int64_t) {}",
-            "    static void merge(char *a, const char *b) {",
-            "        Row &to = *(Row *)a, &from = *(Row *)b;",
-            "        for (int64_t k = 0; k < from.count; k++)",
-            "            Row::offer(to, from.entries()[k].value, from.entries()[k].column);",
-            "    }",
-            "    static void finish(const Call &a, const char *state, int64_t at) {",
+            "    static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }",
+            "    static void finish(const Call &a, char *state, int64_t at) {",
             "        Row &s = *(Row *)state;",
-            "        s.compact();",
             *lines,
             "    }",
         ]
+
+    def _proof(self, function: str, arguments: str, K: str) -> list[str]:
+        """Print the results that bounds lead to, or that they do not."""
+        assert self.bound is not None
+        slots = f"a.slots[SLOT{self.bound.row}], a.slots[SLOT{self.bound.column}]"
+        to = []
+        for what, kind in (("values", "T"), ("indices", "int64_t")):
+            place = "nullptr"
+            if what in self.stored:
+                place = f"({kind} *)a.results[{self.stored.index(what)}] + at * {K}"
+            to.append(f"        {kind} *{what} = {place};")
+        call = f"{function}<{self.bound.dim}>(a, {slots}, {arguments}, values, indices)"
+        return [*to, f"        a.unproven[at] = !{call};"]

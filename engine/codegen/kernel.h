@@ -8,12 +8,18 @@
 #ifndef GEOREDUCE_KERNEL_H
 #define GEOREDUCE_KERNEL_H
 
-#include "smallest.h"
+#include "exact.h"
 
 #if defined(__clang__)
 #define GR_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define GR_UNROLL _Pragma("GCC unroll 32")
+#endif
+// Vector registers.
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define GR_REGISTERS 32
+#else
+#define GR_REGISTERS 16
 #endif
 #define GR_TILE GR_UNROLL for (int c = 0; c < C; c++) GR_UNROLL for (int r = 0; r < R; r++)
 
@@ -50,17 +56,11 @@ GR_INLINE double wide_sum(vf x) {
 
 // ---- arguments ---------------------------------------------------------------------------------------------
 
-template <class T> struct Slot {
-    const T *data;
-    int64_t stride, step;      // between points, between components
-    const int64_t *offsets;    // of every batch
-    GR_INLINE const T *point(const Slot &s, int64_t batch, int64_t n) { return s.data + s.offsets[batch] + n * s.stride; }
-};
-
 // A long call is made in parts, blocks `first` to `last` - 1 of the rows of all batches, so that it can be interrupted
-// between them; the first part fills the buffers of hoisted values.
+// between them. Columns that would not stay in the last-level cache come in waves, vectors `from` to `to` - 1: all rows
+// pass over a wave before the next one is packed into the same buffer. The first part of a wave packs it.
 struct Sizes {
-    int64_t M, N, batches, K, kept /* min(K, N) */, chunks, column_batches, parameter_batches, threads, first, last;
+    int64_t M, N, batches, K, kept /* min(K, N) */, chunks, column_batches, parameter_batches, threads, first, last, from, to;
 };
 
 template <class T, int SLOTS, int RESULTS> struct Call {
@@ -68,34 +68,26 @@ template <class T, int SLOTS, int RESULTS> struct Call {
     T *parameters, *columns;
     char *scratch, *states;
     int64_t scratch_bytes;
+    uint8_t *unproven; // of every row, for results from bounds
     void *results[RESULTS];
     Slot<T> slots[SLOTS > 0 ? SLOTS : 1];
 };
-
-template <class T> using Points = const T *[lanes_of<T>::count];
-
-// L consecutive points of a slot; those past the end repeat the last one.
-template <class T> GR_INLINE void find(Points<T> &to, const Slot<T> &s, int64_t batch, int64_t first, int64_t end) {
-    for (int l = 0; l < lanes_of<T>::count; l++) to[l] = Slot<T>::point(s, batch, first + l < end ? first + l : end - 1);
-}
-template <class T> GR_INLINE typename lanes_of<T>::vec gather(const Points<T> &from, int64_t offset) {
-    alignas(GEOREDUCE_VECTOR_BYTES) T lane[lanes_of<T>::count];
-    for (int l = 0; l < lanes_of<T>::count; l++) lane[l] = from[l][offset];
-    return load(lane);
-}
 
 // ---- the loops ---------------------------------------------------------------------------------------------
 
 template <class K> struct Driver {
     typedef typename K::T T;
     typedef typename K::Call Call;
-    static constexpr int L = lanes_of<T>::count, RB = K::ROW_BLOCK * L, CB = K::COLUMN_BLOCK;
+    static constexpr int L = lanes_of<T>::count, RB = K::ROW_BLOCK, CB = K::COLUMN_BLOCK;
+    static constexpr int TAIL = K::R > 1 ? K::R / 2 : 1;
+    static_assert(RB % L == 0 && RB % K::R == 0 && RB % TAIL == 0 && CB % K::C == 0, "blocks of whole tiles");
+    static constexpr int64_t ROW_BYTES = (sizeof(T) * K::NR * RB + 63) / 64 * 64;
 
     // R rows and a block of columns, of which `left` exist.
-    template <int R> static void strip(const T *par, const T *rows, const T *columns, int64_t left, char *states, int64_t row_bytes, int64_t j0) {
+    template <int R> static void strip(const Call &a, int64_t batch, int64_t i, const T *par, const T *rows, const T *columns, int64_t left, char *states, int64_t row_bytes, int64_t j0) {
         constexpr int C = K::C;
         typename K::Lanes lanes[R];
-        GR_UNROLL for (int r = 0; r < R; r++) K::begin(lanes[r], states + r * row_bytes);
+        GR_UNROLL for (int r = 0; r < R; r++) K::begin(lanes[r], states + r * row_bytes, a, batch, i + r);
         int64_t v = 0;
         for (; (v + C) * L <= left; v += C)
             K::template tile<R, C, false>(par, rows, columns + v * K::NC * L, C * L, lanes, states, row_bytes, j0, (int)(v * L));
@@ -104,50 +96,66 @@ template <class K> struct Driver {
         GR_UNROLL for (int r = 0; r < R; r++) K::end(lanes[r], states + r * row_bytes, j0);
     }
 
-    static void rows_times_chunk(const Call &a, int64_t batch, int64_t i0, int64_t chunk, char *scratch, char *states) {
-        const int64_t M = a.n.M, N = a.n.N, vectors = (N + L - 1) / L, row_bytes = K::row_bytes(a.n.kept);
-        const int64_t blocks = (vectors + CB - 1) / CB;
+    // Whether columns are packed by those who use them: there is one block of rows, and memory need not see them.
+    static bool packs_blocks(const Call &a) { return a.n.M <= RB && a.n.column_batches == a.n.batches; }
+
+    // Rows past the last are computed too, as far as they fill a strip: there is room for them in `rows` and `states`.
+    static void rows_times_chunk(const Call &a, int64_t batch, int64_t i0, int64_t chunk, char *scratch, char *states, T *packed) {
+        const int64_t M = a.n.M, N = a.n.N, vectors = a.n.to - a.n.from, row_bytes = K::row_bytes(a.n.kept);
+        const int64_t blocks = (vectors + CB - 1) / CB, end = N < a.n.to * L ? N : a.n.to * L;
         const int64_t b0 = blocks * chunk / a.n.chunks, b1 = blocks * (chunk + 1) / a.n.chunks;
         const int m = (int)(M - i0 < RB ? M - i0 : RB);
         T *rows = (T *)scratch;
         const T *par = a.parameters + (a.n.parameter_batches > 1 ? batch : 0) * K::NP;
-        for (int g = 0; g < m; g += L) K::pack_rows(a, par, batch, i0 + g, rows + g);
-        for (int r = 0; r < m; r++) K::clear(states + r * row_bytes, a.n.kept);
-        const T *columns = a.columns + (a.n.column_batches > 1 ? batch : 0) * vectors * K::NC * L;
+        for (int g = 0; g < (m + K::R - 1) / K::R * K::R; g += L) K::pack_rows(a, par, batch, i0 + g, rows + g);
+        for (int r = a.n.from == 0 ? 0 : m; r < (m + K::R - 1) / K::R * K::R; r++) K::clear(states + r * row_bytes, a.n.kept);
+        const T *all = a.columns + (a.n.column_batches > 1 ? batch : 0) * vectors * K::NC * L;
         for (int64_t b = b0; b < b1; b++) {
-            const int64_t j0 = b * CB * L, left = N - j0 < CB * L ? N - j0 : CB * L;
-            int r = 0;
-            for (; r + K::R <= m; r += K::R) strip<K::R>(par, rows + r, columns + j0 * K::NC, left, states + r * row_bytes, row_bytes, j0);
-            for (; r < m; r++) strip<1>(par, rows + r, columns + j0 * K::NC, left, states + r * row_bytes, row_bytes, j0);
+            const int64_t j0 = (a.n.from + b * CB) * L, left = end - j0 < CB * L ? end - j0 : CB * L;
+            const T *columns = all + b * CB * L * K::NC;
+            if (packed) {
+                for (int64_t j = 0; j < left; j += L) K::pack_columns(a, par, batch, j0 + j, packed + j * K::NC);
+                columns = packed;
+            }
+            for (int r = 0; r < m;) {
+                if (m - r > TAIL) strip<K::R>(a, batch, i0 + r, par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += K::R;
+                else strip<TAIL>(a, batch, i0 + r, par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += TAIL;
+            }
         }
     }
 
     // Run by every thread; alone, by the one.
     static void body(const Call &a) {
-        const int64_t M = a.n.M, N = a.n.N, vectors = (N + L - 1) / L, row_bytes = K::row_bytes(a.n.kept);
+        const int64_t M = a.n.M, vectors = a.n.to - a.n.from, row_bytes = K::row_bytes(a.n.kept);
         const int64_t row_blocks = (M + RB - 1) / RB, all_rows = a.n.batches * M;
+        const bool blockwise = packs_blocks(a);
         char *scratch = a.scratch + omp_get_thread_num() * a.scratch_bytes;
-        char *mine = scratch + (sizeof(T) * K::NR * RB + 63) / 64 * 64;
-        if (K::NP > 0 && a.n.first == 0) {
+        char *mine = scratch + ROW_BYTES;
+        T *packed = blockwise ? (T *)(mine + (row_bytes * RB + 63) / 64 * 64) : nullptr;
+        if (K::NP > 0 && a.n.first == 0 && a.n.from == 0) {
 #pragma omp for schedule(static)
             for (int64_t b = 0; b < a.n.parameter_batches; b++) K::pack_parameters(a, b, a.parameters + b * K::NP);
         }
-        if (K::NC > 0 && a.n.first == 0) {
+        if (K::NC > 0 && a.n.first == 0 && !blockwise) {
 #pragma omp for schedule(static)
             for (int64_t v = 0; v < a.n.column_batches * vectors; v++) {
                 const int64_t b = v / vectors;
                 const T *par = a.parameters + (a.n.parameter_batches > 1 ? b : 0) * K::NP;
-                K::pack_columns(a, par, b, v % vectors * L, a.columns + v * K::NC * L);
+                K::pack_columns(a, par, b, (a.n.from + v % vectors) * L, a.columns + v * K::NC * L);
             }
         }
 #pragma omp for schedule(dynamic)
         for (int64_t task = a.n.first * a.n.chunks; task < a.n.last * a.n.chunks; task++) {
             const int64_t chunk = task % a.n.chunks, block = task / a.n.chunks;
             const int64_t b = block / row_blocks, i0 = block % row_blocks * RB, first = b * M + i0;
-            char *states = a.n.chunks > 1 ? a.states + (chunk * all_rows + first) * row_bytes : mine;
-            rows_times_chunk(a, b, i0, chunk, scratch, states);
-            if (a.n.chunks == 1)
-                for (int64_t r = 0; r < RB && i0 + r < M; r++) K::finish(a, states + r * row_bytes, first + r);
+            const int64_t m = M - i0 < RB ? M - i0 : RB;
+            char *kept = a.states + (chunk * all_rows + first) * row_bytes; // between chunks or waves
+            if (a.n.from > 0) __builtin_memcpy(mine, kept, m * row_bytes);
+            rows_times_chunk(a, b, i0, chunk, scratch, mine, packed);
+            if (a.n.chunks == 1 && a.n.to * L >= a.n.N)
+                for (int64_t r = 0; r < m; r++) K::finish(a, mine + r * row_bytes, first + r);
+            else
+                __builtin_memcpy(kept, mine, m * row_bytes);
         }
         if (a.n.chunks > 1) {
 #pragma omp for schedule(static)
@@ -172,6 +180,15 @@ template <class K> struct Driver {
 struct Layout {
     int64_t lanes, row_block, column_block, n_parameters, n_rows, n_columns, scalar_bytes;
 };
+
+// How many vectors of columns, of NC components each, rows pass over together, at most `most`: whole tiles of C.
+// A block stays in the second-level cache while all rows of a block pass over it, and where its components are few,
+// so that there is little to compute for each byte, in the first-level cache.
+constexpr int column_block(int NC, int C, int most) {
+    const int bytes = GEOREDUCE_VECTOR_BYTES * (NC > 0 ? NC : 1), cache = NC > 16 ? 192 * 1024 : 24 * 1024;
+    const int fit = cache / bytes < most ? cache / bytes : most;
+    return fit < C ? C : fit / C * C;
+}
 
 } // namespace gr
 #endif

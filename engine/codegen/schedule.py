@@ -1,7 +1,7 @@
 """How much of a program is in flight: register tiles and cache blocks, from a model of the machine.
 
-The model knows vector registers and cache sizes of the instruction set, not of the machine, so that
-a formula's program is the same wherever it is printed.
+The model knows the instruction set, not the machine: how many vector registers there are, and what
+its caches hold at least. A formula's program is the same wherever it is printed.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from ..formula.reductions import Reduction
 from .ir import Declare, Let, Loop, Program, Statement, walk
 
-L1_BYTES = 24 * 1024
-"""What a block of columns may take: most of a first-level cache of 32 KiB."""
-L2_BYTES = 256 * 1024
-"""What a block of rows, their states and the columns may take."""
+FUNCTION = 14
+"""About how many instructions an elementary function has."""
 FLUSH = 64
 """Vectors of columns whose float32 sums are added up before they go to a double."""
 
@@ -28,17 +26,17 @@ class Schedule:
     rows : int
         R, rows of a register tile.
     vectors : int
-        C, vectors of columns of a register tile.
+        C, vectors of columns of a register tile where there are 32 vector registers.
+    few_vectors : int
+        The same where there are 16.
     row_block : int
-        Vectors of rows that are hoisted and reduced together.
-    column_block : int
-        Vectors of columns that rows pass over together.
+        Rows that are hoisted and reduced together: whole tiles and whole vectors.
     """
 
     rows: int
     vectors: int
+    few_vectors: int
     row_block: int
-    column_block: int
 
 
 def cost(body: tuple[Statement, ...]) -> int:
@@ -47,32 +45,36 @@ def cost(body: tuple[Statement, ...]) -> int:
     for s in walk(body):
         if isinstance(s, Let):
             spelled = s.op.code
-            total += 14 if "(" in spelled and not spelled.startswith("where") else 1
+            total += FUNCTION if "(" in spelled and not spelled.startswith("where") else 1
     return total
 
 
-def schedule(program: Program, reduction: Reduction, vector_bytes: int = 64) -> Schedule:
-    """Return the sizes for a program, in vectors of `vector_bytes`."""
+def schedule(program: Program, reduction: Reduction) -> Schedule:
+    """Return the sizes for a program.
+
+    A tile of R rows and C vectors of columns loads C vectors and broadcasts R components for the
+    R x C terms of a sum over components, whose partial sums stay in registers: R = 6 and C = 4 (2)
+    need 24 (12) of 32 (16). Broadcasts share their units with arithmetic on some processors, so
+    that C counts more than R. Where functions dominate, whose constants and intermediate values
+    want registers, a small tile is as fast.
+    """
     per_value = max(program.value_dim, program.weight_dim)
     accumulators = sum(isinstance(s, Declare) for s in program.pair)
-    long_loop = any(isinstance(s, Loop) and s.extent > 16 for s in program.pair)
+    loops = [s for s in program.pair if isinstance(s, Loop)]
     work = cost(program.pair)
+    functions = work - sum(cost(loop.body) for loop in loops) >= FUNCTION
+    long = any(loop.extent > 16 for loop in loops)
     if per_value > 4 or accumulators > 2:
-        R, C = (2, 1) if work < 150 else (1, 1)
+        R, C, few = (2, 1, 1) if work < 150 else (1, 1, 1)
     elif work > 150:
-        R, C = 1, 1
-    elif work > 60:
-        R, C = 2, 1
-    elif reduction.pivoted:
-        R, C = 4, 4
-    elif long_loop:
-        R, C = 8, 2
-    elif reduction.keep:
-        R, C = 4, 4
+        R, C, few = 1, 1, 1
+    elif work > 60 and not loops:
+        R, C, few = 2, 1, 1
+    elif long or not (functions or reduction.pivoted):
+        R, C, few = 6, 4, 2
     else:
-        R, C = 4, 2
-    column_bytes = max(1, program.n_columns) * vector_bytes
-    column_block = max(C, min(FLUSH, (L1_BYTES // column_bytes) // C * C))
-    row_bytes = max(1, program.n_rows) * vector_bytes
-    row_block = max(1, min(4, L2_BYTES // 2 // row_bytes))
-    return Schedule(R, C, row_block, column_block)
+        R, C, few = 2, 4, 2
+    row_block = {6: 48}.get(R, 64)
+    if program.n_rows <= 64:
+        row_block *= 2
+    return Schedule(R, C, few, row_block)

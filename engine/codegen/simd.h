@@ -9,9 +9,23 @@
 //   vd   double lanes     md   int64 lanes, as many as vd
 //
 // Arithmetic, comparisons and shifts are the operators of the language. The elementary functions
-// are in simd_math.h and simd_special.h; all have overloads for vf, vd, float and double. Expected
-// flags: -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast, and never -ffast-math or one of
-// its parts that assume finite or reorderable arithmetic.
+// are in simd_math.h and simd_special.h; all have overloads for vf, vd, float and double. Their
+// errors are in tables like this one, which tests and `python -m experiments accuracy` read: the
+// largest in ulp, for all arguments, and the largest step between neighbours against the function's
+// direction.
+//             float    double   falls by
+//   abs       0.00     0.00     0
+//   sign      0.00     0.00     0
+//   step      0.00     0.00     0
+//   relu      0.00     0.00     0
+//   floor     0.00     0.00     0
+//   ceil      0.00     0.00     0
+//   round     0.00     0.00     0
+//   square    0.50     0.50     0
+//   inv       0.50     0.50     0
+//
+// Expected flags: -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast, and never -ffast-math
+// or one of its parts that assume finite or reorderable arithmetic.
 #ifndef GEOREDUCE_SIMD_H
 #define GEOREDUCE_SIMD_H
 

@@ -115,6 +115,10 @@ class Reduction:
     repair : bool
         A row whose index comes out as -1 on a nonempty axis is done again in full: the fast
         ``update`` compares with < and so never takes a first infinity.
+    least : tuple of str
+        For the smallest value: results out of "values" and "indices".
+    listed : bool
+        Whether it is an entry of the table; if not, it is a part of how a backend does one.
     """
 
     name: str
@@ -130,6 +134,8 @@ class Reduction:
     weighted: bool = False
     scalar: bool = False
     repair: bool = False
+    least: tuple[str, ...] = ()
+    listed: bool = True
 
     def __post_init__(self) -> None:
         if not self.update and self.state and not self.pivoted:
@@ -138,7 +144,8 @@ class Reduction:
             singles = {state_b(n, s.kind): s.single for n, s in enumerate(self.state)}
             folded = tuple(substitute(m, singles) for m in self.merge)
             object.__setattr__(self, "update", folded)
-        REDUCTIONS[self.name] = self
+        if self.listed:
+            REDUCTIONS[self.name] = self
 
     def result_kinds(self) -> tuple[str, ...]:
         """Return the kind of each result."""
@@ -229,6 +236,7 @@ def _make_extremum(name: str, sign: int) -> None:
         finish=(a0,),
         update=(o.where(better(v, a0), v, a0),),
         numpy=lambda v, w, j0: meaning(v, w, j0)[:1],
+        least=("values",) if sign > 0 else (),
     )
     tie = o.eq(b0, a0) & o.ne(kb, none) & (o.eq(ka, none) | o.lt(kb, ka))
     take_b = better(b0, a0) | tie
@@ -241,8 +249,11 @@ def _make_extremum(name: str, sign: int) -> None:
         update=(o.where(better(v, a0), v, a0), o.where(better(v, a0), j, ka)),
         numpy=meaning,
         repair=True,
+        least=("values", "indices") if sign > 0 else (),
     )
-    replace(both, name=f"arg{name}", doc=f"Index of the {word.lower()} value.", finish=(ka,))
+    least = ("indices",) if sign > 0 else ()
+    doc = f"Index of the {word.lower()} value."
+    replace(both, name=f"arg{name}", doc=doc, finish=(ka,), least=least)
 
 
 _make_extremum("min", 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,15 @@ def test_a_failure_is_asked_once_per_process_and_not_kept(
 # The compiler of this machine.
 
 
+def header_width(compiler: _compiler.Compiler) -> int:
+    """Return how wide the vectors of simd.h are under a compiler's flags."""
+    header = Path(_compiler.__file__).parents[1] / "codegen" / "simd.h"
+    source = f'#include "{header.name}"\nextern "C" const char width[];\n'
+    source += f"{EXPORT} const char width[] = {{'<', 'w', '=', GEOREDUCE_VECTOR_BYTES, '>'}};\n"
+    content = compile_source(compiler, source, header.parent)
+    return content.split(b"<w=", 1)[1][0]  # not run: it may be for another processor
+
+
 @pytest.mark.compiler
 def test_what_is_found() -> None:
     compiler = find_compiler()
@@ -123,10 +133,7 @@ def test_what_is_found() -> None:
     assert {"-O3", "-fno-math-errno", "-fPIC"} <= set(compiler.flags)
     assert not {"-ffast-math", "-Ofast", "-ffinite-math-only"} & set(compiler.flags)
     assert compiler.openmp == ("-fopenmp" in compiler.flags)
-    widths = {"avx512f": 64, "avx": 32}
-    assert compiler.vector_bytes == next(
-        (w for f, w in widths.items() if f in compiler.features), 16
-    )
+    assert compiler.vector_bytes == header_width(compiler)
     assert pickle.loads(pickle.dumps(compiler)) == compiler
     assert json.dumps(compiler.describe())
 
@@ -142,6 +149,47 @@ def test_cxx_may_carry_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiler.fingerprint() != plain.fingerprint()
     source = f"{EXPORT} const char *extra() {{ return EXTRA; }}"
     assert b"a b\0" in compile_source(compiler, source)
+
+
+@pytest.mark.compiler
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names x86 processors")
+@pytest.mark.parametrize(
+    ("arguments", "width", "has", "has_not"),
+    [
+        ("-march=x86-64", 16, {"sse2"}, {"sse4.2", "avx", "fma"}),
+        ("-march=x86-64 -msse4.2", 16, {"sse4.2"}, {"avx", "fma"}),
+        # wide registers for floats, but no integers in them: simd.h wants AVX2
+        ("-march=sandybridge", 16, {"avx"}, {"avx2", "fma"}),
+        ("-march=haswell", 32, {"avx2", "fma"}, {"avx512f"}),
+        # Knights Landing: no AVX512DQ
+        ("-march=x86-64 -mavx2 -mavx512f", 32, {"avx512f"}, {"avx512dq"}),
+        ("-march=skylake-avx512", 64, {"avx512f", "avx512dq", "fma"}, set()),
+    ],
+)
+def test_a_processor_that_cxx_names_is_compiled_for(
+    monkeypatch: pytest.MonkeyPatch, arguments: str, width: int, has: set[str], has_not: set[str]
+) -> None:
+    native = find_compiler()
+    assert native is not None
+    monkeypatch.setenv("CXX", f"{native.command[0]} {arguments}")
+    compiler = find_compiler()
+    assert compiler is not None
+    assert not [f for f in compiler.flags if f.endswith("=native")], "the last one would win"
+    assert has <= set(compiler.features)
+    assert not has_not & set(compiler.features)
+    assert compiler.vector_bytes == width == header_width(compiler)
+    assert (compiler.cpu, compiler.fingerprint()) != (native.cpu, native.fingerprint())
+
+
+@pytest.mark.compiler
+def test_other_arguments_leave_the_processor_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    native = find_compiler()
+    assert native is not None
+    monkeypatch.setenv("CXX", f"{native.command[0]} -DMACHINE=-march=none -mtune=generic")
+    compiler = find_compiler()
+    assert compiler is not None
+    assert compiler.flags == native.flags
+    assert compiler.features == native.features
 
 
 @pytest.mark.compiler

@@ -2,13 +2,13 @@
 
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)), float
 namespace gr {
-struct kernel_9bbd104ae166f7df {
+struct kernel_e49e64680d93cf12 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 3, 1> Call;
-    static constexpr int L = lanes_of<T>::count, R = 4, C = 2, ROW_BLOCK = 4, COLUMN_BLOCK = 64;
-    static constexpr int RB = ROW_BLOCK * L, NP = 1, NR = 3, NC = 3;
+    static constexpr int L = lanes_of<T>::count, NP = 1, NR = 3, NC = 3, R = 2, C = GR_REGISTERS >= 32 ? 4 : 2;
+    static constexpr int RB = 128, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1, SLOT2 = 2;
     struct Lanes { V s0[1]; };
     struct Row { double s0[1]; };
@@ -20,18 +20,18 @@ struct kernel_9bbd104ae166f7df {
         par[0] = (t1)[0];
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T> x0;
-        find<T>(x0, a.slots[SLOT0], batch, first, a.n.M);
+        Points<T, 3> x0;
+        x0.find(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
-            const V t1 = gather<T>(x0, (d0) * a.slots[SLOT0].step);
+            const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T> x1;
-        find<T>(x1, a.slots[SLOT1], batch, first, a.n.N);
+        Points<T, 3> x1;
+        x1.find(a.slots[SLOT1], batch, first, a.n.N);
         GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
-            const V t1 = gather<T>(x1, (d0) * a.slots[SLOT1].step);
+            const V t1 = x1.component(d0);
             store(columns + (d0) * L, t1);
         }
     }
@@ -72,7 +72,7 @@ struct kernel_9bbd104ae166f7df {
         Row &row = *(Row *)state;
         for (int e = 0; e < 1; e++) row.s0[e] = V{} + T(0.0);
     }
-    GR_INLINE void begin(Lanes &lanes, const char *state) {
+    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + T(0.0);
@@ -93,10 +93,10 @@ struct kernel_9bbd104ae166f7df {
     static void merge_all(Row &a, const Row &b) {
         for (int e = 0; e < 1; e++) merge_one(a, b, e, e);
     }
-    static void merge(char *a, const char *b) {
+    static void merge(char *a, char *b) {
         merge_all(*(Row *)a, *(const Row *)b);
     }
-    static void finish(const Call &call, const char *state, int64_t at) {
+    static void finish(const Call &call, char *state, int64_t at) {
         typedef double V, T; typedef int64_t I; typedef bool B;
         const Row &row = *(const Row *)state;
         for (int e = 0; e < 1; e++) {
@@ -105,13 +105,13 @@ struct kernel_9bbd104ae166f7df {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_9bbd104ae166f7df(const gr::kernel_9bbd104ae166f7df::Call *call) {
-    gr::Driver<gr::kernel_9bbd104ae166f7df>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_e49e64680d93cf12(const gr::kernel_e49e64680d93cf12::Call *call) {
+    gr::Driver<gr::kernel_e49e64680d93cf12>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_9bbd104ae166f7df(gr::Layout *to) {
-    typedef gr::kernel_9bbd104ae166f7df K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_e49e64680d93cf12(gr::Layout *to) {
+    typedef gr::kernel_e49e64680d93cf12 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_9bbd104ae166f7df(int64_t K) {
-    return gr::kernel_9bbd104ae166f7df::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_e49e64680d93cf12(int64_t K) {
+    return gr::kernel_e49e64680d93cf12::row_bytes(K);
 }

@@ -2,13 +2,13 @@
 
 // max over j of x0 * y1 - exp(y1), float
 namespace gr {
-struct kernel_70e129cba056c3e3 {
+struct kernel_c44be557a827fa28 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 2, 1> Call;
-    static constexpr int L = lanes_of<T>::count, R = 4, C = 2, ROW_BLOCK = 4, COLUMN_BLOCK = 64;
-    static constexpr int RB = ROW_BLOCK * L, NP = 0, NR = 3, NC = 6;
+    static constexpr int L = lanes_of<T>::count, NP = 0, NR = 3, NC = 6, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
+    static constexpr int RB = 96, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1;
     struct Lanes { V s0[3]; };
     struct Row { double s0[3]; };
@@ -16,22 +16,22 @@ struct kernel_70e129cba056c3e3 {
     static void pack_parameters(const Call &a, int64_t batch, T *par) {
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T> x0;
-        find<T>(x0, a.slots[SLOT0], batch, first, a.n.M);
+        Points<T, 3> x0;
+        x0.find(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
-            const V t1 = gather<T>(x0, (d0) * a.slots[SLOT0].step);
+            const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T> x1;
-        find<T>(x1, a.slots[SLOT1], batch, first, a.n.N);
+        Points<T, 3> x1;
+        x1.find(a.slots[SLOT1], batch, first, a.n.N);
         GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
-            const V t1 = gather<T>(x1, (d0) * a.slots[SLOT1].step);
+            const V t1 = x1.component(d0);
             store(columns + (d0) * L, t1);
         }
         GR_UNROLL for (int d2 = 0; d2 < 3; d2++) {
-            const V t3 = gather<T>(x1, (d2) * a.slots[SLOT1].step);
+            const V t3 = x1.component(d2);
             const V t4 = exp(t3);
             store(columns + (d2 + 3) * L, t4);
         }
@@ -63,7 +63,7 @@ struct kernel_70e129cba056c3e3 {
         Row &row = *(Row *)state;
         for (int e = 0; e < 3; e++) row.s0[e] = V{} - GR_INF(T);
     }
-    GR_INLINE void begin(Lanes &lanes, const char *state) {
+    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 3; e++) lanes.s0[e] = V{} - GR_INF(T);
@@ -92,10 +92,10 @@ struct kernel_70e129cba056c3e3 {
     static void merge_all(Row &a, const Row &b) {
         for (int e = 0; e < 3; e++) merge_one(a, b, e, e);
     }
-    static void merge(char *a, const char *b) {
+    static void merge(char *a, char *b) {
         merge_all(*(Row *)a, *(const Row *)b);
     }
-    static void finish(const Call &call, const char *state, int64_t at) {
+    static void finish(const Call &call, char *state, int64_t at) {
         typedef double V, T; typedef int64_t I; typedef bool B;
         const Row &row = *(const Row *)state;
         for (int e = 0; e < 3; e++) {
@@ -104,13 +104,13 @@ struct kernel_70e129cba056c3e3 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_70e129cba056c3e3(const gr::kernel_70e129cba056c3e3::Call *call) {
-    gr::Driver<gr::kernel_70e129cba056c3e3>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_c44be557a827fa28(const gr::kernel_c44be557a827fa28::Call *call) {
+    gr::Driver<gr::kernel_c44be557a827fa28>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_70e129cba056c3e3(gr::Layout *to) {
-    typedef gr::kernel_70e129cba056c3e3 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_c44be557a827fa28(gr::Layout *to) {
+    typedef gr::kernel_c44be557a827fa28 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_70e129cba056c3e3(int64_t K) {
-    return gr::kernel_70e129cba056c3e3::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_c44be557a827fa28(int64_t K) {
+    return gr::kernel_c44be557a827fa28::row_bytes(K);
 }

@@ -2,13 +2,13 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
-struct kernel_f219ee01babd96bb {
+struct kernel_073dee2b1283908e {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 2, 1> Call;
-    static constexpr int L = lanes_of<T>::count, R = 4, C = 2, ROW_BLOCK = 4, COLUMN_BLOCK = 64;
-    static constexpr int RB = ROW_BLOCK * L, NP = 0, NR = 5, NC = 5;
+    static constexpr int L = lanes_of<T>::count, NP = 0, NR = 5, NC = 5, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
+    static constexpr int RB = 96, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1;
     struct Lanes { V s0[1]; I s1[1]; };
     struct Row { double s0[1]; int64_t s1[1]; };
@@ -16,18 +16,18 @@ struct kernel_f219ee01babd96bb {
     static void pack_parameters(const Call &a, int64_t batch, T *par) {
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T> x0;
-        find<T>(x0, a.slots[SLOT0], batch, first, a.n.M);
+        Points<T, 5> x0;
+        x0.find(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 5; d0++) {
-            const V t1 = gather<T>(x0, (d0) * a.slots[SLOT0].step);
+            const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T> x1;
-        find<T>(x1, a.slots[SLOT1], batch, first, a.n.N);
+        Points<T, 5> x1;
+        x1.find(a.slots[SLOT1], batch, first, a.n.N);
         GR_UNROLL for (int d0 = 0; d0 < 5; d0++) {
-            const V t1 = gather<T>(x1, (d0) * a.slots[SLOT1].step);
+            const V t1 = x1.component(d0);
             store(columns + (d0) * L, t1);
         }
     }
@@ -70,7 +70,7 @@ struct kernel_f219ee01babd96bb {
         for (int e = 0; e < 1; e++) row.s0[e] = V{} + GR_INF(T);
         for (int e = 0; e < 1; e++) row.s1[e] = I{} + -1;
     }
-    GR_INLINE void begin(Lanes &lanes, const char *state) {
+    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + GR_INF(T);
@@ -125,10 +125,10 @@ struct kernel_f219ee01babd96bb {
     static void merge_all(Row &a, const Row &b) {
         for (int e = 0; e < 1; e++) merge_one(a, b, e, e);
     }
-    static void merge(char *a, const char *b) {
+    static void merge(char *a, char *b) {
         merge_all(*(Row *)a, *(const Row *)b);
     }
-    static void finish(const Call &call, const char *state, int64_t at) {
+    static void finish(const Call &call, char *state, int64_t at) {
         typedef double V, T; typedef int64_t I; typedef bool B;
         const Row &row = *(const Row *)state;
         for (int e = 0; e < 1; e++) {
@@ -137,13 +137,13 @@ struct kernel_f219ee01babd96bb {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_f219ee01babd96bb(const gr::kernel_f219ee01babd96bb::Call *call) {
-    gr::Driver<gr::kernel_f219ee01babd96bb>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_073dee2b1283908e(const gr::kernel_073dee2b1283908e::Call *call) {
+    gr::Driver<gr::kernel_073dee2b1283908e>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_f219ee01babd96bb(gr::Layout *to) {
-    typedef gr::kernel_f219ee01babd96bb K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_073dee2b1283908e(gr::Layout *to) {
+    typedef gr::kernel_073dee2b1283908e K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_f219ee01babd96bb(int64_t K) {
-    return gr::kernel_f219ee01babd96bb::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_073dee2b1283908e(int64_t K) {
+    return gr::kernel_073dee2b1283908e::row_bytes(K);
 }

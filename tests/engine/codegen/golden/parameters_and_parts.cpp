@@ -2,13 +2,13 @@
 
 // prod over j of concat(1 + x0 * y1 / p2, cos(take(x0, 1, -1, 2)) * sqrt(p3)), double
 namespace gr {
-struct kernel_fe00d6ddccba8dd8 {
+struct kernel_111fa0fb29b83ea2 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 4, 1> Call;
-    static constexpr int L = lanes_of<T>::count, R = 4, C = 2, ROW_BLOCK = 4, COLUMN_BLOCK = 64;
-    static constexpr int RB = ROW_BLOCK * L, NP = 3, NR = 4, NC = 2;
+    static constexpr int L = lanes_of<T>::count, NP = 3, NR = 4, NC = 2, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
+    static constexpr int RB = 96, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1, SLOT2 = 2, SLOT3 = 3;
     struct Lanes { V s0[4]; };
     struct Row { double s0[4]; };
@@ -26,14 +26,14 @@ struct kernel_fe00d6ddccba8dd8 {
         }
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T> x0;
-        find<T>(x0, a.slots[SLOT0], batch, first, a.n.M);
+        Points<T, 2> x0;
+        x0.find(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
-            const V t1 = gather<T>(x0, (d0) * a.slots[SLOT0].step);
+            const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
         GR_UNROLL for (int d2 = 0; d2 < 2; d2++) {
-            const V t3 = gather<T>(x0, (d2 * -1 + 1) * a.slots[SLOT0].step);
+            const V t3 = x0.component(d2 * -1 + 1);
             const V t4 = cos(t3);
             const V t5 = broadcast(par[d2 + 1]);
             const V t6 = t4 * t5;
@@ -41,10 +41,10 @@ struct kernel_fe00d6ddccba8dd8 {
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T> x1;
-        find<T>(x1, a.slots[SLOT1], batch, first, a.n.N);
+        Points<T, 2> x1;
+        x1.find(a.slots[SLOT1], batch, first, a.n.N);
         GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
-            const V t1 = gather<T>(x1, (d0) * a.slots[SLOT1].step);
+            const V t1 = x1.component(d0);
             store(columns + (d0) * L, t1);
         }
     }
@@ -82,7 +82,7 @@ struct kernel_fe00d6ddccba8dd8 {
         Row &row = *(Row *)state;
         for (int e = 0; e < 4; e++) row.s0[e] = V{} + T(1.0);
     }
-    GR_INLINE void begin(Lanes &lanes, const char *state) {
+    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 4; e++) lanes.s0[e] = V{} + T(1.0);
@@ -109,10 +109,10 @@ struct kernel_fe00d6ddccba8dd8 {
     static void merge_all(Row &a, const Row &b) {
         for (int e = 0; e < 4; e++) merge_one(a, b, e, e);
     }
-    static void merge(char *a, const char *b) {
+    static void merge(char *a, char *b) {
         merge_all(*(Row *)a, *(const Row *)b);
     }
-    static void finish(const Call &call, const char *state, int64_t at) {
+    static void finish(const Call &call, char *state, int64_t at) {
         typedef double V, T; typedef int64_t I; typedef bool B;
         const Row &row = *(const Row *)state;
         for (int e = 0; e < 4; e++) {
@@ -121,13 +121,13 @@ struct kernel_fe00d6ddccba8dd8 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_fe00d6ddccba8dd8(const gr::kernel_fe00d6ddccba8dd8::Call *call) {
-    gr::Driver<gr::kernel_fe00d6ddccba8dd8>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_111fa0fb29b83ea2(const gr::kernel_111fa0fb29b83ea2::Call *call) {
+    gr::Driver<gr::kernel_111fa0fb29b83ea2>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_fe00d6ddccba8dd8(gr::Layout *to) {
-    typedef gr::kernel_fe00d6ddccba8dd8 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_111fa0fb29b83ea2(gr::Layout *to) {
+    typedef gr::kernel_111fa0fb29b83ea2 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_fe00d6ddccba8dd8(int64_t K) {
-    return gr::kernel_fe00d6ddccba8dd8::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_111fa0fb29b83ea2(int64_t K) {
+    return gr::kernel_111fa0fb29b83ea2::row_bytes(K);
 }

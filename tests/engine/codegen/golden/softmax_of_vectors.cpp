@@ -2,13 +2,13 @@
 
 // sumsoftmaxweight over j of -sum(square(x0 - y1)), weight x0 * y1, float
 namespace gr {
-struct kernel_1745533a09f84a18 {
+struct kernel_6267b5ddb0bc8877 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 2, 1> Call;
-    static constexpr int L = lanes_of<T>::count, R = 4, C = 4, ROW_BLOCK = 4, COLUMN_BLOCK = 64;
-    static constexpr int RB = ROW_BLOCK * L, NP = 0, NR = 3, NC = 3;
+    static constexpr int L = lanes_of<T>::count, NP = 0, NR = 3, NC = 3, R = 2, C = GR_REGISTERS >= 32 ? 4 : 2;
+    static constexpr int RB = 128, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1;
     struct Lanes { V s0[1]; V s1[1]; V s2[3]; };
     struct Row { double s0[1]; double s1[1]; double s2[3]; };
@@ -16,18 +16,18 @@ struct kernel_1745533a09f84a18 {
     static void pack_parameters(const Call &a, int64_t batch, T *par) {
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T> x0;
-        find<T>(x0, a.slots[SLOT0], batch, first, a.n.M);
+        Points<T, 3> x0;
+        x0.find(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
-            const V t1 = gather<T>(x0, (d0) * a.slots[SLOT0].step);
+            const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T> x1;
-        find<T>(x1, a.slots[SLOT1], batch, first, a.n.N);
+        Points<T, 3> x1;
+        x1.find(a.slots[SLOT1], batch, first, a.n.N);
         GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
-            const V t1 = gather<T>(x1, (d0) * a.slots[SLOT1].step);
+            const V t1 = x1.component(d0);
             store(columns + (d0) * L, t1);
         }
     }
@@ -107,7 +107,7 @@ struct kernel_1745533a09f84a18 {
         for (int e = 0; e < 1; e++) row.s1[e] = V{} + T(0.0);
         for (int e = 0; e < 3; e++) row.s2[e] = V{} + T(0.0);
     }
-    GR_INLINE void begin(Lanes &lanes, const char *state) {
+    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + (T)row.s0[e];
@@ -178,10 +178,10 @@ struct kernel_1745533a09f84a18 {
             row.s2[f] = a.s2[f];
         }
     }
-    static void merge(char *a, const char *b) {
+    static void merge(char *a, char *b) {
         merge_all(*(Row *)a, *(const Row *)b);
     }
-    static void finish(const Call &call, const char *state, int64_t at) {
+    static void finish(const Call &call, char *state, int64_t at) {
         typedef double V, T; typedef int64_t I; typedef bool B;
         const Row &row = *(const Row *)state;
         for (int e = 0; e < 3; e++) {
@@ -191,13 +191,13 @@ struct kernel_1745533a09f84a18 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_1745533a09f84a18(const gr::kernel_1745533a09f84a18::Call *call) {
-    gr::Driver<gr::kernel_1745533a09f84a18>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_6267b5ddb0bc8877(const gr::kernel_6267b5ddb0bc8877::Call *call) {
+    gr::Driver<gr::kernel_6267b5ddb0bc8877>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_1745533a09f84a18(gr::Layout *to) {
-    typedef gr::kernel_1745533a09f84a18 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_6267b5ddb0bc8877(gr::Layout *to) {
+    typedef gr::kernel_6267b5ddb0bc8877 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_1745533a09f84a18(int64_t K) {
-    return gr::kernel_1745533a09f84a18::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_6267b5ddb0bc8877(int64_t K) {
+    return gr::kernel_6267b5ddb0bc8877::row_bytes(K);
 }

@@ -1,0 +1,99 @@
+// The lists of smallest.h for ctypes: values of a row go in by one of the ways that a kernel has, and the K smallest
+// come out. Lists stand between fences, so that what is written outside of them is seen.
+#include "smallest.h"
+
+#include <stdlib.h>
+
+using namespace gr;
+
+enum Way { TILES, VALUES, VECTORS, MASKS, MERGED, WAYS };
+
+template <class T> struct Row {
+    typedef Smallest<T> S;
+    static constexpr int FENCE = 4096, L = S::L;
+    char *memory;
+    int64_t size;
+    S *list;
+
+    explicit Row(int64_t K) : size(S::bytes(K)) {
+        memory = (char *)aligned_alloc(64, (size + 2 * FENCE + 63) / 64 * 64);
+        __builtin_memset(memory, 0x5a, size + 2 * FENCE);
+        list = (S *)(memory + FENCE);
+        list->clear(K);
+    }
+    bool free_within_fences() {
+        bool good = true;
+        for (int n = 0; n < FENCE; n++) good &= memory[n] == 0x5a && memory[FENCE + size + n] == 0x5a;
+        free(memory);
+        return good;
+    }
+    template <int C> void tile(const T *v, int64_t column, int left) {
+        typename S::V x[C];
+        for (int c = 0; c < C; c++) x[c] = loadu(v + c * L);
+        if (S::template any_to_offer<C>(*list, x)) S::template offer_tile<C>(*list, x, first_lanes(left), column);
+    }
+    // Values j0 to j1 - 1; past the last of a row there is a vector of others. After every 64 columns `leap` are left out.
+    void offer(Way way, const T *v, int64_t j0, int64_t j1, int64_t leap) {
+        for (int64_t j = j0; j < j1;) {
+            const int64_t run = 64 - j % 64 < j1 - j ? 64 - j % 64 : j1 - j, column = j + j / 64 * leap;
+            int64_t k = 0;
+            if (way == VALUES) {
+                for (; k < run; k++) S::offer(*list, v[j + k], column + k);
+            } else if (way == MASKS) {
+                uint64_t hits = 0;
+                for (k = 0; k < run; k++) hits |= (uint64_t) !(v[j + k] >= list->limit) << k;
+                offer_all(*list, v + j, hits, column);
+            } else if (way == VECTORS) {
+                S::start(*list, column);
+                for (; k < run; k += L) {
+                    const int left = run - k < L ? (int)(run - k) : L;
+                    S::append(*list, loadu(v + j + k), first_lanes(left), column + k);
+                }
+                S::settle(*list);
+            } else {
+                for (; k + 4 * L <= run; k += 4 * L) tile<4>(v + j + k, column + k, 64);
+                for (; k < run; k += L) tile<1>(v + j + k, column + k, run - k < L ? (int)(run - k) : L);
+            }
+            j += run;
+        }
+    }
+};
+
+// Stores K values and columns and, as they were before the end, the limit and the number in the list. Returns how many there are; -1 if something was
+// written outside of a list, -2 if the list as a whole is not what it is by its entries.
+template <class T>
+static int64_t smallest(int64_t way, const T *v, int64_t n, int64_t K, int64_t leap, T *values, int64_t *columns, T *before) {
+    Row<T> row(K);
+    bool good = true;
+    if (way == MERGED) {
+        const int chunks = 3;
+        row.offer(TILES, v, 0, n / chunks, leap);
+        for (int c = 1; c < chunks; c++) {
+            Row<T> other(K);
+            other.offer(TILES, v, n * c / chunks, n * (c + 1) / chunks, leap);
+            Smallest<T>::merge(*row.list, *other.list);
+            good &= other.free_within_fences();
+        }
+    } else
+        row.offer((Way)way, v, 0, n, leap);
+    before[0] = row.list->limit, before[1] = (T)row.list->count;
+    row.list->compact();
+    const int64_t count = row.list->count;
+    if (count > K) return -2;
+    for (int64_t k = 0; k < count; k++) values[k] = row.list->entries()[k].value, columns[k] = row.list->entries()[k].column;
+    good &= row.free_within_fences();
+    return good ? count : -1;
+}
+
+extern "C" int64_t ways() { return WAYS; }
+extern "C" int64_t vector_bytes() { return GEOREDUCE_VECTOR_BYTES; }
+extern "C" int64_t bytes_f32(int64_t K) { return Smallest<float>::bytes(K); }
+extern "C" int64_t bytes_f64(int64_t K) { return Smallest<double>::bytes(K); }
+extern "C" int64_t smallest_f32(int64_t way, const float *v, int64_t n, int64_t K, int64_t leap, float *values,
+                                int64_t *columns, float *before) {
+    return smallest(way, v, n, K, leap, values, columns, before);
+}
+extern "C" int64_t smallest_f64(int64_t way, const double *v, int64_t n, int64_t K, int64_t leap, double *values,
+                                int64_t *columns, double *before) {
+    return smallest(way, v, n, K, leap, values, columns, before);
+}
