@@ -111,7 +111,7 @@ class OpenMPBackend(Backend):
             _launch(loaded, data, results)
             if task.entry.repair and data.N:
                 # rows without an index hold infinities or NaN only
-                again = (results[-1] < 0).any(-1)
+                again = np.asarray((results[-1] < 0).any(-1))
                 _again(task, data, results, again, lambda part: SPECIFICATION.run(task, part))
         return results
 
@@ -152,7 +152,7 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=1024)
 def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, parameters: int) -> Plan:
     row_blocks = batches * -(-M // k.row_block)
-    chunks = _chunks(row_blocks, -(-N // k.column_block))
+    chunks = _chunks(row_blocks, -(-N // k.column_block), N // (16 * K) if K else MAX_CHUNKS)
     kept = min(with_spares(K) if k.bound and K else K, max(N, 1) if not k.bound else N)
     state = k.row_bytes(kept)
     rows = _rounded(k.scalar_bytes * k.n_rows * k.row_block, ALIGNMENT)
@@ -276,11 +276,14 @@ def _offsets(a: Array, batch: tuple[int, ...]) -> Array:
     return np.ascontiguousarray(offsets).reshape(-1)
 
 
-def _chunks(tasks: int, column_blocks: int) -> int:
-    """Return into how many chunks the columns are split: by sizes only, never by threads."""
+def _chunks(tasks: int, column_blocks: int, most: int) -> int:
+    """Return into how many chunks the columns are split: by sizes only, never by threads.
+
+    A list of the K smallest lets all pass until it is full, so that chunks are to be much longer.
+    """
     if tasks >= MAX_CHUNKS or column_blocks < 8:
         return 1
-    return max(1, min(MAX_CHUNKS // tasks, column_blocks // 4))
+    return max(1, min(MAX_CHUNKS // tasks, column_blocks // 4, most))
 
 
 def _again(

@@ -1,17 +1,18 @@
 r"""Lower bounds that cost less than the values, and how few values are computed with their help.
 
-Who looks for the K smallest of N squared distances :math:`v = \sum_d (x_d - y_d)^2` needs the values
-of few pairs. For the others it is enough to know that they are not less than the K-th, and a lower
-bound shows it at the cost of one product for each component, as a matrix product has it:
+Who looks for the K smallest of N squared distances :math:`v = \sum_d (x_d - y_d)^2` needs the
+values of few pairs. For the others it is enough to know that they are not less than the K-th, and
+a lower bound shows it at the cost of one product for each component, as a matrix product has it:
 
 .. math:: L = h(x') + h(y') - 2 x' \cdot y' \le v, \quad x' = x - c, \quad y' = y - c, \quad
           h(z) = (1 - \kappa) |z|^2 - t
 
-A list is kept of somewhat more than K columns with the least bounds. In the end their values are
-computed, as differences. All other columns have values that are not below the largest bound in the
-list: if the K-th value is less, the K smallest are found, to the bit of what differences give. If
-it is not (many points as near as the K-th, as far as the bounds can tell), the row is *unproven* and
-is done again by differences.
+The tile computes :math:`L - h(x')`, which orders the columns of a row alike. A list is kept of
+somewhat more than K columns with the least bounds. In the end their values are
+computed, as differences. All other columns have values that are not below the largest bound in
+the list: if the K-th value is less, the K smallest are found, to the bit of what differences give.
+If it is not (many points as near as the K-th, as far as the bounds can tell), the row is *unproven*
+and is done again by differences.
 
 With :math:`u` the unit roundoff and :math:`A = |x'|^2, B = |y'|^2`,
 
@@ -21,10 +22,10 @@ With :math:`u` the unit roundoff and :math:`A = |x'|^2, B = |y'|^2`,
   :math:`(\gamma_{D+3} + \gamma_D + 3 u) (A + B)`
 
 (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1), so that
-:math:`\kappa = 1.05 (4 D + 32) u` is enough; `t` stands for what underflows. Where a norm may overflow
-in the sums, a column has the bound -inf, which makes it a candidate for every row, and a row has
-NaN, which leaves its list empty: it is unproven. The center `c` keeps `A` and `B` small where the
-data is far from the origin.
+:math:`\kappa = 1.05 (4 D + 32) u` is enough; `t` stands for what underflows. Where a norm may
+overflow in the sums, a column has the bound -inf, which makes it a candidate for every row, and a
+row is unproven. The center `c` keeps `A` and `B` small
+where the data is far from the origin.
 """
 
 from __future__ import annotations
@@ -48,13 +49,15 @@ class Bound:
     Attributes
     ----------
     formula : Expr
-        The bound.
+        The bound, less h of the row.
     row, column : int
         Slots of the points.
     dim : int
         D, their components.
     center : int
         Slot of the center, a parameter of dimension D: any finite values are right.
+    kappa, tiny, most : float
+        Of h: what norms are shrunk by, what is subtracted, and what norms must be below.
     """
 
     formula: Expr
@@ -62,6 +65,9 @@ class Bound:
     column: int
     dim: int
     center: int
+    kappa: float
+    tiny: float
+    most: float
 
 
 def lower_bound(formula: Expr, dtype: np.dtype[np.floating]) -> Bound | None:
@@ -82,22 +88,16 @@ def lower_bound(formula: Expr, dtype: np.dtype[np.floating]) -> Bound | None:
     slot = 1 + max(e.params[1] for e in variables(formula))
     c = variable("p", dim, slot)
     row, column = o.sub(x, c), o.sub(y, c)
-    safe = o.lt(o.sum_(o.square(column)), constant(float(np.finfo(dtype).max) / 8))
-    factor = o.where(safe, o.mul(constant(-2), column), constant(0))
-    norms = o.add(_shrunk(row, kappa, dtype, "nan"), _shrunk(column, kappa, dtype, "-inf"))
-    product = o.sum_(o.mul(row, factor))
-    return Bound(o.add(norms, product), x.params[1], y.params[1], dim, slot)
-
-
-def _shrunk(z: Expr, kappa: float, dtype: np.dtype[np.floating], unsafe: str) -> Expr:
-    """Return h(z), or something else where sums of such numbers may overflow."""
     limits = np.finfo(dtype)
-    tiny = (4 * z.dim + 32) * float(limits.smallest_normal)
-    norm = o.sum_(o.square(z))
+    tiny, most = (4 * dim + 32) * float(limits.smallest_normal), float(limits.max) / 8
+    norm = o.sum_(o.square(column))
+    safe = o.lt(norm, constant(most))
+    factor = o.where(safe, o.mul(constant(-2), column), constant(0))
     shrunk = o.sub(o.mul(norm, constant(1 - kappa)), constant(tiny))
     # a NaN is the norm of what has no distance: it stays, and never becomes a candidate
-    otherwise = o.where(o.eq(norm, norm), constant(float(unsafe)), norm)
-    return o.where(o.lt(norm, constant(float(limits.max) / 8)), shrunk, otherwise)
+    otherwise = o.where(o.eq(norm, norm), constant(float("-inf")), norm)
+    bound = o.add(o.sum_(o.mul(row, factor)), o.where(safe, shrunk, otherwise))
+    return Bound(bound, x.params[1], y.params[1], dim, slot, kappa, tiny, most)
 
 
 def with_spares(K: int) -> int:
@@ -106,7 +106,7 @@ def with_spares(K: int) -> int:
 
 
 def _two_least() -> Reduction:
-    """Return the reduction of bounds for a smallest value: the least, its index, the second least."""
+    """Return the reduction of bounds for a smallest value: the least, its index, the second."""
     a0, b0, a2, b2 = state_a(0), state_b(0), state_a(2), state_b(2)
     ka, kb = state_a(1, "index"), state_b(1, "index")
     inf = constant(float("inf"))

@@ -148,7 +148,7 @@ class TilePrinter(Printer):
         ]
         for region in self.regions:
             if isinstance(region, Loop):
-                # compilers spill the partial sums of a large tile in a long stretch of straight code
+                # compilers spill the partial sums of a large tile in long straight code
                 short = region.extent * self.tile <= 256
                 short = short and region.extent * len(region.body) <= UNROLLED
                 unroll = "GR_UNROLL " if short else ""

@@ -249,7 +249,8 @@ class CpuKernel:
         out += fixed
         # lanes seldom see a new maximum once a few blocks have passed
         out.append(f"    if (any_less(lanes[r].s0[{at}], m)) {{")
-        out.append(f"        const V scale = exp(lanes[r].s0[{at}] - {pivot});")
+        # the old maximum is not above the new one, except for the pivot of an infinite one, 0
+        out.append(f"        const V scale = exp(lesser(lanes[r].s0[{at}] - {pivot}, V{{}}));")
         for n in range(1, len(e.state)):
             out += self.states.each(n, at, "        ", f"lanes[r].s{n}[{{e}}] *= scale;")
         out += [f"        lanes[r].s0[{at}] = m;", "    }"]

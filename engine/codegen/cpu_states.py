@@ -62,7 +62,14 @@ class States:
         return self.E if self.entry.state[n].per == "value" else self.F
 
     def declarations(self) -> list[str]:
-        """Return the lines of the types of states."""
+        """Return the lines of the types of states, and of the constants of a bound."""
+        lines = []
+        if b := self.bound:
+            constants = f"KAPPA = {b.kappa!r}, TINY = {b.tiny!r}, MOST = {b.most!r}"
+            lines.append(f"    static constexpr double {constants};")
+        return lines + self._types()
+
+    def _types(self) -> list[str]:
         if self.entry.keep:
             return [
                 "    struct Lanes {};",
@@ -132,7 +139,7 @@ class States:
             for n, s in enumerate(e.state):
                 lines.append(f"            {_LANE_TYPES[s.kind]} a{n} = lanes.s{n}[e];")
                 bound[state_a(n, s.kind)], bound[state_b(n, s.kind)] = f"a{n}", f"b{n}"
-            lines.append("            for (int half = L / 2; half > 0; half /= 2) {")
+            lines.append("            GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {")
             lines += [
                 f"                const {_LANE_TYPES[s.kind]} b{n} = rotate(a{n}, half);"
                 for n, s in enumerate(e.state)
@@ -159,7 +166,7 @@ class States:
             f"        for (int e = 0; e < {self.E}; e++) {{",
             "            Row one;",
             "            V top = lanes.s0[e];",
-            "            for (int half = L / 2; half > 0; half /= 2) {",
+            "            GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {",
             "                const V other = rotate(top, half);",
             *tree,
             f"                top = {raised};",
@@ -167,7 +174,8 @@ class States:
             *fixed,
             "            one.s0[e] = top[0];",
             "            const bool moved = any_less(lanes.s0[e], top);",
-            f"            const V scale = moved ? exp(lanes.s0[e] - {pivot}) : gr::one<V>();",
+            f"            const V below = lesser(lanes.s0[e] - {pivot}, V{{}});",
+            "            const V scale = moved ? exp(below) : gr::one<V>();",
         ]
         sums = []
         for n in range(1, len(e.state)):
@@ -238,7 +246,7 @@ class States:
             return [
                 "    static void finish(const Call &a, char *state, int64_t at) {",
                 "        const Row &row = *(const Row *)state;",
-                *self._proof("finish_least", "row.s1[0], (T)row.s2[0], at", "1"),
+                *self._proof("finish_least(", "row.s1[0], (T)row.s2[0]", "1"),
                 "    }",
             ]
         e = self.entry
@@ -275,7 +283,7 @@ class States:
             lines.append(f"        {kind} *to{n} = ({kind} *)a.results[{n}] + at * a.n.K;")
             lines.append(f"        for (int64_t k = 0; k < a.n.K; k++) to{n}[k] = {value};")
         if self.bound:
-            lines = self._proof("finish_smallest", "s, at", "a.n.K")
+            lines = self._proof("finish_smallest(a, ", "s", "a.n.K")
         return [
             "    static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }",
             f"    GR_INLINE void begin(Lanes &, char *, {PLACE}) {{}}",
@@ -297,5 +305,10 @@ class States:
             if what in self.stored:
                 place = f"({kind} *)a.results[{self.stored.index(what)}] + at * {K}"
             to.append(f"        {kind} *{what} = {place};")
-        call = f"{function}<{self.bound.dim}>(a, {slots}, {arguments}, values, indices)"
-        return [*to, f"        a.unproven[at] = !{call};"]
+        center = "a.parameters + (a.n.parameter_batches > 1 ? at / a.n.M : 0) * NP"
+        call = f"{function}exact, {center}, {arguments}, values, indices)"
+        return [
+            f"        const Exact<{self.bound.dim}, KERNEL, T> exact(a, {slots}, at);",
+            *to,
+            f"        a.unproven[at] = !{call};",
+        ]

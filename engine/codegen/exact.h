@@ -33,25 +33,46 @@ template <int D, class T> GR_INLINE T squared_distance(const T *x, int64_t x_ste
     return squared_distance<D>(own_x, own_y);
 }
 
+// A row and the columns that it is compared with, for a bound whose constants are those of H.
+template <int D, class H, class T> struct Exact {
+    const T *x, *y;
+    int64_t x_step, y_stride, y_step;
+    template <class Call> Exact(const Call &a, const Slot<T> &rows, const Slot<T> &columns, int64_t row) {
+        const int64_t batch = row / a.n.M;
+        x = Slot<T>::point(rows, batch, row % a.n.M), y = Slot<T>::point(columns, batch, 0);
+        x_step = rows.step, y_stride = columns.stride, y_step = columns.step;
+    }
+    T value(int64_t j) const { return squared_distance<D>(x, x_step, y + j * y_stride, y_step); }
+    void fetch(int64_t j) const {
+        for (int d = 0; d < D; d += 64 / (int)sizeof(T)) __builtin_prefetch(y + j * y_stride + d * y_step);
+    }
+    // h of the row: what the bounds of all its columns lack. NaN where sums of such norms may overflow.
+    T rest(const T *center) const {
+        T own[D];
+        for (int d = 0; d < D; d++) own[d] = x[d * x_step];
+        const T norm = squared_distance<D>(own, center);
+        return norm < T(H::MOST) ? norm * T(1 - H::KAPPA) - T(H::TINY) : GR_NAN(T);
+    }
+};
+
 // The K smallest of a row, out of a list of more columns than K with the least bounds. All other columns have a bound
 // that is not below the largest in the list, and so a value that is not: where the K-th value is less than that, it is
 // shown that these are the K smallest, ties included. Else false.
-template <int D, class T, class Call>
-static bool finish_smallest(const Call &a, const Slot<T> &rows, const Slot<T> &columns, Smallest<T> &s, int64_t row, T *values, int64_t *indices) {
-    const int64_t batch = row / a.n.M, K = a.n.K;
-    const T *x = Slot<T>::point(rows, batch, row % a.n.M), *y = Slot<T>::point(columns, batch, 0);
+template <class T, class Call, class E>
+static bool finish_smallest(const Call &a, const E &exact, const T *center, Smallest<T> &s, T *values, int64_t *indices) {
+    const int64_t K = a.n.K;
     s.compact();
-    if (s.count < a.n.kept) return false; // bounds are NaN where norms may overflow
+    if (s.count < a.n.kept) return false; // too many bounds are NaN
     T *v = Smallest<T>::values(s);
     int64_t *c = Smallest<T>::columns(s), n = 0;
     const bool all = a.n.kept == a.n.N;
-    const T least = s.count ? v[s.count - 1] : 0;
-    constexpr int AHEAD = D < 256 ? 8 : 2;
+    const T least = all ? 0 : v[s.count - 1] + exact.rest(center);
+    constexpr int AHEAD = 4;
+    for (int64_t k = 0; k < AHEAD && k < s.count; k++) exact.fetch(c[k]);
     for (int64_t k = 0; k < s.count; k++) {
-        if (k + AHEAD < s.count)
-            for (int d = 0; d < D; d += 64 / (int)sizeof(T)) __builtin_prefetch(y + c[k + AHEAD] * columns.stride + d * columns.step);
+        if (k + AHEAD < s.count) exact.fetch(c[k + AHEAD]);
         const int64_t j = c[k];
-        const T value = squared_distance<D>(x, rows.step, y + j * columns.stride, columns.step);
+        const T value = exact.value(j);
         if (value != value) continue;
         int64_t p = n++; // in the order of bounds they are nearly in the order of values
         for (; p > 0 && (value < v[p - 1] || (value == v[p - 1] && j < c[p - 1])); p--) v[p] = v[p - 1], c[p] = c[p - 1];
@@ -66,13 +87,11 @@ static bool finish_smallest(const Call &a, const Slot<T> &rows, const Slot<T> &c
 }
 
 // The same for the smallest value, from the column with the least bound and the second least bound.
-template <int D, class T, class Call>
-static bool finish_least(const Call &a, const Slot<T> &rows, const Slot<T> &columns, int64_t j, T second, int64_t row, T *values, int64_t *indices) {
+template <class T, class E>
+static bool finish_least(const E &exact, const T *center, int64_t j, T second, T *values, int64_t *indices) {
     if (j < 0) return false;
-    const int64_t batch = row / a.n.M;
-    const T *x = Slot<T>::point(rows, batch, row % a.n.M), *y = Slot<T>::point(columns, batch, j);
-    const T value = squared_distance<D>(x, rows.step, y, columns.step);
-    if (!(value < second)) return false;
+    const T value = exact.value(j);
+    if (!(value < second + exact.rest(center))) return false;
     if (values) *values = value;
     if (indices) *indices = j;
     return true;

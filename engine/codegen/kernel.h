@@ -37,6 +37,7 @@ GR_INLINE int64_t where(bool m, int64_t a, int64_t b) { return m ? a : b; }
 GR_INLINE bool where(bool m, bool a, bool b) { return m ? a : b; }
 
 // Lane k of the result is lane k + s of v, cyclically.
+#if defined(__clang__)
 template <class V> GR_INLINE V rotate(V v, int s) {
     typedef scalar_of<V> T;
     alignas(GEOREDUCE_VECTOR_BYTES) T twice[2 * lanes_of<T>::count];
@@ -46,6 +47,12 @@ template <class V> GR_INLINE V rotate(V v, int s) {
 }
 GR_INLINE mf rotate(mf v, int s) { return (mf)rotate((vf)v, s); }
 GR_INLINE md rotate(md v, int s) { return (md)rotate((vd)v, s); }
+#else
+GR_INLINE vf rotate(vf v, int s) { return __builtin_shuffle(v, iota<float>() + s); } // indices count modulo L
+GR_INLINE vd rotate(vd v, int s) { return __builtin_shuffle(v, iota<double>() + s); }
+GR_INLINE mf rotate(mf v, int s) { return __builtin_shuffle(v, iota<float>() + s); }
+GR_INLINE md rotate(md v, int s) { return __builtin_shuffle(v, iota<double>() + s); }
+#endif
 
 // Sum of the lanes, in double.
 GR_INLINE double wide_sum(vd x) { return hsum(x); }

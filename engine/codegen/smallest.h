@@ -142,6 +142,7 @@ template <class T> struct Smallest {
     template <int C>
     GR_INLINE void offer_tile(Smallest &s, const V *x, uint64_t lanes, int64_t column) {
         static_assert(C * L <= OFFERED, "room for all values and a bit for each");
+        if (C == 1) return offer_vector(s, x[0], lanes, column); // at the end of a row
         start(s, column);
         const V top = broadcast(s.top);
         const I at = iota<T>() + (Z)(column - s.base);
@@ -153,6 +154,11 @@ template <class T> struct Smallest {
             press(v + n, x[k], pass), press(c + n, at + k * L, pass), n += ones(pass);
         }
         s.count += n;
+        settle(s);
+    }
+    GR_OUTLINE void offer_vector(Smallest &s, V x, uint64_t lanes, int64_t column) {
+        start(s, column);
+        append(s, x, lanes, column);
         settle(s);
     }
     GR_INLINE void offer(Smallest &s, T x, int64_t column) {

@@ -70,7 +70,8 @@ def rows(n: int, dtype: str) -> dict[str, Real]:
     rng = np.random.default_rng(n + 1)
     info = np.finfo(dtype)
     normal = rng.normal(size=n)
-    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, info.max, -info.max, info.smallest_subnormal]
+    least, most = float(info.smallest_subnormal), float(info.max)
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, most, -most, least])
     mostly = np.where(rng.random(n) < 0.9, normal, rng.choice(special, n))
     bits = rng.integers(0, 256, n * info.dtype.itemsize, np.uint8).view(dtype)
     made = {
@@ -82,10 +83,8 @@ def rows(n: int, dtype: str) -> dict[str, Real]:
         "stairs": -(np.arange(n) // 70),
         "steep": np.exp(rng.uniform(-80, 80, n)),
         "zeros": np.where(rng.random(n) < 0.5, 0.0, -0.0),
-        "zeros and less": np.where(
-            rng.random(n) < 0.02, -info.smallest_subnormal, np.copysign(0, normal)
-        ),
-        "subnormal": rng.integers(-3, 4, n) * float(info.smallest_subnormal),
+        "zeros and less": np.where(rng.random(n) < 0.02, -least, np.copysign(0, normal)),
+        "subnormal": rng.integers(-3, 4, n) * least,
         "special": rng.choice(special, n),
         "mostly finite": mostly,
         "infinite": np.full(n, np.inf),

@@ -2,7 +2,7 @@
 
 // count over j of lt(sum(square(x0 - y1)), 1), float
 namespace gr {
-struct kernel_d65dd191f761d203 {
+struct kernel_609d1b49f9518cbf {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -77,7 +77,7 @@ struct kernel_d65dd191f761d203 {
         for (int e = 0; e < 1; e++) {
             Row one;
             I a0 = lanes.s0[e];
-            for (int half = L / 2; half > 0; half /= 2) {
+            GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const I b0 = rotate(a0, half);
                 const I u0 = a0 + b0;
                 a0 = u0;
@@ -106,13 +106,13 @@ struct kernel_d65dd191f761d203 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_d65dd191f761d203(const gr::kernel_d65dd191f761d203::Call *call) {
-    gr::Driver<gr::kernel_d65dd191f761d203>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_609d1b49f9518cbf(const gr::kernel_609d1b49f9518cbf::Call *call) {
+    gr::Driver<gr::kernel_609d1b49f9518cbf>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_d65dd191f761d203(gr::Layout *to) {
-    typedef gr::kernel_d65dd191f761d203 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_609d1b49f9518cbf(gr::Layout *to) {
+    typedef gr::kernel_609d1b49f9518cbf K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_d65dd191f761d203(int64_t K) {
-    return gr::kernel_d65dd191f761d203::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_609d1b49f9518cbf(int64_t K) {
+    return gr::kernel_609d1b49f9518cbf::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // logsumexp over j of sum(square(x0 - y1)), float
 namespace gr {
-struct kernel_2c7f9cf96b625c0e {
+struct kernel_bf7e3dc1c0ef2d5e {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -66,7 +66,7 @@ struct kernel_2c7f9cf96b625c0e {
             const V f3 = V{} + T(0.0);
             const V f4 = where(f2, m, f3);
             if (any_less(lanes[r].s0[0], m)) {
-                const V scale = exp(lanes[r].s0[0] - f4);
+                const V scale = exp(lesser(lanes[r].s0[0] - f4, V{}));
                 lanes[r].s1[0] *= scale;
                 lanes[r].s0[0] = m;
             }
@@ -99,7 +99,7 @@ struct kernel_2c7f9cf96b625c0e {
         for (int e = 0; e < 1; e++) {
             Row one;
             V top = lanes.s0[e];
-            for (int half = L / 2; half > 0; half /= 2) {
+            GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const V other = rotate(top, half);
                 const B u0 = other > top;
                 const V u1 = where(u0, other, top);
@@ -112,7 +112,8 @@ struct kernel_2c7f9cf96b625c0e {
             const V f4 = where(f2, top, f3);
             one.s0[e] = top[0];
             const bool moved = any_less(lanes.s0[e], top);
-            const V scale = moved ? exp(lanes.s0[e] - f4) : gr::one<V>();
+            const V below = lesser(lanes.s0[e] - f4, V{});
+            const V scale = moved ? exp(below) : gr::one<V>();
             one.s1[e] = wide_sum(lanes.s1[e] * scale);
             if (row.s0[e] == one.s0[e]) {
                 row.s1[e] += one.s1[e];
@@ -162,13 +163,13 @@ struct kernel_2c7f9cf96b625c0e {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_2c7f9cf96b625c0e(const gr::kernel_2c7f9cf96b625c0e::Call *call) {
-    gr::Driver<gr::kernel_2c7f9cf96b625c0e>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_bf7e3dc1c0ef2d5e(const gr::kernel_bf7e3dc1c0ef2d5e::Call *call) {
+    gr::Driver<gr::kernel_bf7e3dc1c0ef2d5e>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_2c7f9cf96b625c0e(gr::Layout *to) {
-    typedef gr::kernel_2c7f9cf96b625c0e K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_bf7e3dc1c0ef2d5e(gr::Layout *to) {
+    typedef gr::kernel_bf7e3dc1c0ef2d5e K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_2c7f9cf96b625c0e(int64_t K) {
-    return gr::kernel_2c7f9cf96b625c0e::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_bf7e3dc1c0ef2d5e(int64_t K) {
+    return gr::kernel_bf7e3dc1c0ef2d5e::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // max over j of x0 * y1 - exp(y1), float
 namespace gr {
-struct kernel_c44be557a827fa28 {
+struct kernel_636c416af18fb8f4 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -73,7 +73,7 @@ struct kernel_c44be557a827fa28 {
         for (int e = 0; e < 3; e++) {
             Row one;
             V a0 = lanes.s0[e];
-            for (int half = L / 2; half > 0; half /= 2) {
+            GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const V b0 = rotate(a0, half);
                 const B u0 = b0 > a0;
                 const V u1 = where(u0, b0, a0);
@@ -104,13 +104,13 @@ struct kernel_c44be557a827fa28 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_c44be557a827fa28(const gr::kernel_c44be557a827fa28::Call *call) {
-    gr::Driver<gr::kernel_c44be557a827fa28>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_636c416af18fb8f4(const gr::kernel_636c416af18fb8f4::Call *call) {
+    gr::Driver<gr::kernel_636c416af18fb8f4>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_c44be557a827fa28(gr::Layout *to) {
-    typedef gr::kernel_c44be557a827fa28 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_636c416af18fb8f4(gr::Layout *to) {
+    typedef gr::kernel_636c416af18fb8f4 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_c44be557a827fa28(int64_t K) {
-    return gr::kernel_c44be557a827fa28::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_636c416af18fb8f4(int64_t K) {
+    return gr::kernel_636c416af18fb8f4::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
-struct kernel_073dee2b1283908e {
+struct kernel_b4ddb2c62a303a85 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -82,7 +82,7 @@ struct kernel_073dee2b1283908e {
             Row one;
             V a0 = lanes.s0[e];
             I a1 = lanes.s1[e];
-            for (int half = L / 2; half > 0; half /= 2) {
+            GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const V b0 = rotate(a0, half);
                 const I b1 = rotate(a1, half);
                 const B u0 = b0 < a0;
@@ -137,13 +137,13 @@ struct kernel_073dee2b1283908e {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_073dee2b1283908e(const gr::kernel_073dee2b1283908e::Call *call) {
-    gr::Driver<gr::kernel_073dee2b1283908e>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_b4ddb2c62a303a85(const gr::kernel_b4ddb2c62a303a85::Call *call) {
+    gr::Driver<gr::kernel_b4ddb2c62a303a85>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_073dee2b1283908e(gr::Layout *to) {
-    typedef gr::kernel_073dee2b1283908e K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_b4ddb2c62a303a85(gr::Layout *to) {
+    typedef gr::kernel_b4ddb2c62a303a85 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_073dee2b1283908e(int64_t K) {
-    return gr::kernel_073dee2b1283908e::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_b4ddb2c62a303a85(int64_t K) {
+    return gr::kernel_b4ddb2c62a303a85::row_bytes(K);
 }

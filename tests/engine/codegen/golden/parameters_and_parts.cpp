@@ -2,7 +2,7 @@
 
 // prod over j of concat(1 + x0 * y1 / p2, cos(take(x0, 1, -1, 2)) * sqrt(p3)), double
 namespace gr {
-struct kernel_111fa0fb29b83ea2 {
+struct kernel_3c33e948527b05d1 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -92,7 +92,7 @@ struct kernel_111fa0fb29b83ea2 {
         for (int e = 0; e < 4; e++) {
             Row one;
             V a0 = lanes.s0[e];
-            for (int half = L / 2; half > 0; half /= 2) {
+            GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const V b0 = rotate(a0, half);
                 const V u0 = a0 * b0;
                 a0 = u0;
@@ -121,13 +121,13 @@ struct kernel_111fa0fb29b83ea2 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_111fa0fb29b83ea2(const gr::kernel_111fa0fb29b83ea2::Call *call) {
-    gr::Driver<gr::kernel_111fa0fb29b83ea2>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_3c33e948527b05d1(const gr::kernel_3c33e948527b05d1::Call *call) {
+    gr::Driver<gr::kernel_3c33e948527b05d1>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_111fa0fb29b83ea2(gr::Layout *to) {
-    typedef gr::kernel_111fa0fb29b83ea2 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_3c33e948527b05d1(gr::Layout *to) {
+    typedef gr::kernel_3c33e948527b05d1 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_111fa0fb29b83ea2(int64_t K) {
-    return gr::kernel_111fa0fb29b83ea2::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_3c33e948527b05d1(int64_t K) {
+    return gr::kernel_3c33e948527b05d1::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // sumsoftmaxweight over j of -sum(square(x0 - y1)), weight x0 * y1, float
 namespace gr {
-struct kernel_6267b5ddb0bc8877 {
+struct kernel_b6d41734f33cfee9 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -67,7 +67,7 @@ struct kernel_6267b5ddb0bc8877 {
             const V f3 = V{} + T(0.0);
             const V f4 = where(f2, m, f3);
             if (any_less(lanes[r].s0[0], m)) {
-                const V scale = exp(lanes[r].s0[0] - f4);
+                const V scale = exp(lesser(lanes[r].s0[0] - f4, V{}));
                 lanes[r].s1[0] *= scale;
                 for (int e = 0; e < 3; e++)
                     lanes[r].s2[e] *= scale;
@@ -119,7 +119,7 @@ struct kernel_6267b5ddb0bc8877 {
         for (int e = 0; e < 1; e++) {
             Row one;
             V top = lanes.s0[e];
-            for (int half = L / 2; half > 0; half /= 2) {
+            GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const V other = rotate(top, half);
                 const B u0 = other > top;
                 const V u1 = where(u0, other, top);
@@ -132,7 +132,8 @@ struct kernel_6267b5ddb0bc8877 {
             const V f4 = where(f2, top, f3);
             one.s0[e] = top[0];
             const bool moved = any_less(lanes.s0[e], top);
-            const V scale = moved ? exp(lanes.s0[e] - f4) : gr::one<V>();
+            const V below = lesser(lanes.s0[e] - f4, V{});
+            const V scale = moved ? exp(below) : gr::one<V>();
             one.s1[e] = wide_sum(lanes.s1[e] * scale);
             for (int e = 0; e < 3; e++)
                 one.s2[e] = wide_sum(lanes.s2[e] * scale);
@@ -191,13 +192,13 @@ struct kernel_6267b5ddb0bc8877 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_6267b5ddb0bc8877(const gr::kernel_6267b5ddb0bc8877::Call *call) {
-    gr::Driver<gr::kernel_6267b5ddb0bc8877>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_b6d41734f33cfee9(const gr::kernel_b6d41734f33cfee9::Call *call) {
+    gr::Driver<gr::kernel_b6d41734f33cfee9>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_6267b5ddb0bc8877(gr::Layout *to) {
-    typedef gr::kernel_6267b5ddb0bc8877 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_b6d41734f33cfee9(gr::Layout *to) {
+    typedef gr::kernel_b6d41734f33cfee9 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_6267b5ddb0bc8877(int64_t K) {
-    return gr::kernel_6267b5ddb0bc8877::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_b6d41734f33cfee9(int64_t K) {
+    return gr::kernel_b6d41734f33cfee9::row_bytes(K);
 }
