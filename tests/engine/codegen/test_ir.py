@@ -254,9 +254,9 @@ def test_schedules_are_within_bounds(reduction: str, dim: int) -> None:
         made = schedule(program, entry)
         assert made.rows >= 1
         assert made.vectors >= 1
-        assert made.row_block >= 1
-        assert made.column_block >= made.vectors
-        assert made.column_block % made.vectors == 0
+        assert 1 <= made.few_vectors <= made.vectors
+        assert made.row_block % made.rows == 0
+        assert made.row_block % 16 == 0  # whole vectors of every width
 
 
 def test_cost_counts_the_work_of_pairs() -> None:
