@@ -40,6 +40,10 @@ SERIAL_WORK = 2e5
 MAX_CHUNKS = 64
 WAVE_BYTES = 8 * 2**20
 """Packed columns that stay in the last-level cache while all rows pass over them."""
+STATES_BYTES = 32 * 2**20
+"""States of rows that are kept between two waves."""
+TRIAL, GIVEN_UP = 50, 0.3
+"""One in so many rows tries bounds; if more than this share is unproven, the others do without."""
 PART = 2e9
 """Vector instructions after which a call returns for a moment, so that Ctrl-C acts: about 1 s."""
 
@@ -133,7 +137,22 @@ def _open(library: ctypes.CDLL, kernel: CpuKernel) -> Loaded:
         size = row_bytes(0)
         row_bytes = lambda K: size  # noqa: E731  (a call less)
     program = kernel.program
-    return Loaded(run, row_bytes, program.slots, 2 + cost(program.pair), *layout, kernel.bound)
+    sizes = tuple(int(n) for n in layout)
+    lanes, row_block, column_block, n_parameters, n_rows, n_columns, scalar_bytes = sizes
+    return Loaded(
+        run,
+        row_bytes,
+        program.slots,
+        2 + cost(program.pair),
+        lanes,
+        row_block,
+        column_block,
+        n_parameters,
+        n_rows,
+        n_columns,
+        scalar_bytes,
+        kernel.bound,
+    )
 
 
 class Plan(NamedTuple):
@@ -145,7 +164,8 @@ class Plan(NamedTuple):
     work: int
     buffers: tuple[int, ...]  # bytes of parameters, columns and states
     scratch: int  # bytes for each thread
-    wave: int  # vectors of columns that all rows pass over together
+    wave: int  # vectors of columns that rows pass over together
+    part: int  # blocks of rows whose states are kept between waves
     vectors: int
 
 
@@ -165,11 +185,15 @@ def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, paramet
     if not blockwise and chunks == 1 and packed * vectors * columns > WAVE_BYTES:
         unit = k.column_block // k.lanes
         wave = max(1, WAVE_BYTES // (packed * columns * unit)) * unit
+    part = row_blocks
+    if wave < vectors:
+        part = min(part, max(64, STATES_BYTES // (state * k.row_block)))
+    rows_kept = batches * M * chunks if chunks > 1 else part * k.row_block * (wave < vectors)
     block = packed * (k.column_block // k.lanes) if blockwise else 0
     buffers = (
         k.scalar_bytes * k.n_parameters * parameters,
         0 if blockwise else packed * min(wave, vectors) * columns,
-        state * chunks * batches * M if chunks > 1 or wave < vectors else 0,
+        state * rows_kept,
     )
     return Plan(
         (M, N, batches, K, kept, chunks, columns, parameters),
@@ -179,6 +203,7 @@ def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, paramet
         tuple(_rounded(size, ALIGNMENT) for size in buffers),
         _rounded(rows + states + block, 4096),
         max(wave, 1),
+        part,
         vectors,
     )
 
@@ -217,18 +242,32 @@ def _launch(
     start += -start % ALIGNMENT
     scratch = start + parameter_bytes + column_bytes
     head = (start, start + parameter_bytes, scratch, scratch + plan.scratch * threads, plan.scratch)
-    flags = 0 if unproven is None else unproven.__array_interface__["data"][0]
-    tail = [*head, flags, *(r.__array_interface__["data"][0] for r in results), *slots]
+    flagged = 0 if unproven is None else unproven.__array_interface__["data"][0]
+    tail = [*head, flagged, *(r.__array_interface__["data"][0] for r in results), *slots]
+    waves = range(0, max(plan.vectors, 1), plan.wave)
     # Chunks are merged at the end of a call, so that only whole rows can be done in parts
     blocks = part = plan.row_blocks
-    if plan.chunks == 1 and plan.work > PART:
-        part = max(threads, int(PART * threads * k.lanes / plan.work * blocks) + 1)
-    for wave in range(0, max(plan.vectors, 1), plan.wave):
-        upto = min(wave + plan.wave, plan.vectors)
-        for first in range(0, blocks, part):
-            words = (*plan.sizes, threads, first, min(first + part, blocks), wave, upto, *tail)
+    first = last = 0
+    while last < blocks:
+        if plan.chunks == 1:
+            part = int(PART * threads * k.lanes * len(waves) / plan.work * blocks) + 1
+            part = min(max(threads, part), plan.part)
+            if unproven is not None and first == last == 0 and blocks >= 16:
+                part = max(threads, blocks // TRIAL)
+        first, last = last, min(last + part, blocks)
+        for wave in waves:
+            upto = min(wave + plan.wave, plan.vectors)
+            pack = 2 if first == wave == 0 else int(first == 0 or len(waves) > 1)
+            words = (*plan.sizes, threads, first, last, wave, upto, pack, *tail)
             # ctypes releases the GIL; the buffer, the results and the arguments live in this frame
             k.run(struct.pack(f"{len(words)}q", *words))
+        if unproven is not None and first == 0 and last < blocks:
+            every = -(-data.M // k.row_block)
+            done = last // every * data.M + last % every * k.row_block
+            flags = unproven.reshape(-1)
+            if flags[:done].mean() > GIVEN_UP:
+                flags[done:] = True
+                break
     del alive
 
 

@@ -12,7 +12,8 @@ somewhat more than K columns with the least bounds. In the end their values are
 computed, as differences. All other columns have values that are not below the largest bound in
 the list: if the K-th value is less, the K smallest are found, to the bit of what differences give.
 If it is not (many points as near as the K-th, as far as the bounds can tell), the row is *unproven*
-and is done again by differences.
+and is done again by differences. Where that happens to many of the first rows, all others are done
+so from the start.
 
 With :math:`u` the unit roundoff and :math:`A = |x'|^2, B = |y'|^2`,
 
@@ -38,8 +39,8 @@ from ..formula import ops as o
 from ..formula.expr import Expr, constant, variable, variables
 from ..formula.reductions import Reduction, State, j, state_a, state_b, v
 
-MIN_DIM = 16
-"""Components from which on a bound pays."""
+MIN_DIM, MAX_DIM = 16, 4096
+"""Components from which on a bound pays, and up to which a point is put on the stack."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def lower_bound(formula: Expr, dtype: np.dtype[np.floating]) -> Bound | None:
     points = {a.params[0]: a for a in difference.args}
     dim = difference.dim
     kappa = 1.05 * (4 * dim + 32) * float(np.finfo(dtype).eps) / 2
-    if set(points) != {"i", "j"} or dim < MIN_DIM or kappa > 0.1:
+    if set(points) != {"i", "j"} or not MIN_DIM <= dim <= MAX_DIM or kappa > 0.1:
         return None
     x, y = points["i"], points["j"]
     if x.dim != dim or y.dim != dim:

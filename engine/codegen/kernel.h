@@ -63,11 +63,13 @@ GR_INLINE double wide_sum(vf x) {
 
 // ---- arguments ---------------------------------------------------------------------------------------------
 
-// A long call is made in parts, blocks `first` to `last` - 1 of the rows of all batches, so that it can be interrupted
-// between them. Columns that would not stay in the last-level cache come in waves, vectors `from` to `to` - 1: all rows
-// pass over a wave before the next one is packed into the same buffer. The first part of a wave packs it.
+// A call does a part of the rows, blocks `first` to `last` - 1 of those of all batches, so that long work can be
+// interrupted in between. Columns that would not stay in the last-level cache come in waves, vectors `from` to `to` - 1:
+// the rows of a part pass over a wave before the next one is packed into the same buffer. `pack` says whether columns (1),
+// or parameters and columns (2), are still to be packed. `kept` is K, or less where there are fewer columns, or more for
+// the spares of bounds.
 struct Sizes {
-    int64_t M, N, batches, K, kept /* min(K, N) */, chunks, column_batches, parameter_batches, threads, first, last, from, to;
+    int64_t M, N, batches, K, kept, chunks, column_batches, parameter_batches, threads, first, last, from, to, pack;
 };
 
 template <class T, int SLOTS, int RESULTS> struct Call {
@@ -135,15 +137,16 @@ template <class K> struct Driver {
     static void body(const Call &a) {
         const int64_t M = a.n.M, vectors = a.n.to - a.n.from, row_bytes = K::row_bytes(a.n.kept);
         const int64_t row_blocks = (M + RB - 1) / RB, all_rows = a.n.batches * M;
+        const int64_t origin = a.n.first / row_blocks * M + a.n.first % row_blocks * RB; // 0 where there are chunks
         const bool blockwise = packs_blocks(a);
         char *scratch = a.scratch + omp_get_thread_num() * a.scratch_bytes;
         char *mine = scratch + ROW_BYTES;
         T *packed = blockwise ? (T *)(mine + (row_bytes * RB + 63) / 64 * 64) : nullptr;
-        if (K::NP > 0 && a.n.first == 0 && a.n.from == 0) {
+        if (K::NP > 0 && a.n.pack > 1) {
 #pragma omp for schedule(static)
             for (int64_t b = 0; b < a.n.parameter_batches; b++) K::pack_parameters(a, b, a.parameters + b * K::NP);
         }
-        if (K::NC > 0 && a.n.first == 0 && !blockwise) {
+        if (K::NC > 0 && a.n.pack > 0 && !blockwise) {
 #pragma omp for schedule(static)
             for (int64_t v = 0; v < a.n.column_batches * vectors; v++) {
                 const int64_t b = v / vectors;
@@ -156,7 +159,7 @@ template <class K> struct Driver {
             const int64_t chunk = task % a.n.chunks, block = task / a.n.chunks;
             const int64_t b = block / row_blocks, i0 = block % row_blocks * RB, first = b * M + i0;
             const int64_t m = M - i0 < RB ? M - i0 : RB;
-            char *kept = a.states + (chunk * all_rows + first) * row_bytes; // between chunks or waves
+            char *kept = a.states + (chunk * all_rows + first - origin) * row_bytes; // between chunks or waves
             if (a.n.from > 0) __builtin_memcpy(mine, kept, m * row_bytes);
             rows_times_chunk(a, b, i0, chunk, scratch, mine, packed);
             if (a.n.chunks == 1 && a.n.to * L >= a.n.N)

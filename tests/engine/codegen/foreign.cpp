@@ -29,8 +29,7 @@ template <class K> static int run(FILE *to) {
     constexpr int results = sizeof(a.results) / sizeof(a.results[0]);
     memset(&a, 0, sizeof a);
     a.n.M = number(), a.n.N = number(), a.n.K = number();
-    a.n.threads = number(), a.n.chunks = number();
-    a.n.kept = a.n.K < a.n.N ? a.n.K : a.n.N;
+    a.n.threads = number(), a.n.chunks = number(), a.n.kept = number();
     a.n.batches = a.n.column_batches = a.n.parameter_batches = 1;
     a.n.first = 0, a.n.last = (a.n.M + K::RB - 1) / K::RB;
 
@@ -48,6 +47,7 @@ template <class K> static int run(FILE *to) {
     for (int r = 0; r < results; r++) a.results[r] = room(sizes[r]);
 
     const int64_t vectors = (a.n.N + K::L - 1) / K::L, row_bytes = K::row_bytes(a.n.kept);
+    a.n.from = 0, a.n.to = vectors; // one wave
     // hoisted rows, their states, and a block of columns, each a whole number of cache lines
     const int64_t rows = sizeof(T) * K::NR * K::RB, states = row_bytes * K::RB;
     const int64_t block = sizeof(T) * K::NC * K::L * K::COLUMN_BLOCK;
@@ -56,9 +56,11 @@ template <class K> static int run(FILE *to) {
     a.columns = (T *)room(vectors * K::NC * K::L * sizeof(T));
     a.scratch = (char *)room(a.scratch_bytes * a.n.threads);
     a.states = (char *)room(row_bytes * a.n.chunks * a.n.M);
+    a.unproven = (uint8_t *)room(a.n.M);
     gr::Driver<K>::run(a);
     for (int r = 0; r < results; r++)
         if ((int64_t)fwrite(a.results[r], 1, sizes[r], to) != sizes[r]) return 5;
+    if ((int64_t)fwrite(a.unproven, 1, a.n.M, to) != a.n.M) return 5;
     return fclose(to) ? 5 : 0;
 }
 

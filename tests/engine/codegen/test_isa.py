@@ -25,6 +25,8 @@ from helpers import check
 from georeduce.engine.backends import get_backend, openmp
 from georeduce.engine.backends._base import Array, Data, Task, empty_results
 from georeduce.engine.backends._compiler import _FLAGS, find_compiler
+from georeduce.engine.codegen.bound import with_spares
+from georeduce.engine.codegen.cpu import CpuKernel
 from georeduce.engine.formula.reductions import REDUCTIONS
 from tests.engine.codegen import test_golden
 
@@ -167,34 +169,45 @@ class Foreign:
         assert not done.stderr, done.stderr
         return done.returncode
 
-    def run(self, task: Task, data: Data) -> tuple[Array, ...]:
-        """Return the results of a task without batches; see `Backend.run`."""
+    def run(self, task: Task, data: Data, bounded: bool = True) -> tuple[Array, ...]:
+        """Return the results of a task without batches; see `OpenMPBackend._run`."""
         assert data.batch == ()
-        kernel = openmp.OpenMPBackend._kernel(task)
-        bound = getattr(kernel, "bound", None)
-        if bound is not None:  # as the backend does before it launches
-            data = openmp._with_center(data, bound)  # type: ignore[attr-defined]
-        slots = [np.ascontiguousarray(data.arrays[slot]) for slot, *_ in kernel.program.slots]
+        kernel = openmp.OpenMPBackend._kernel(task, bounded)
         results = empty_results(task, data)
+        if kernel.bound is None:
+            self.launch(kernel, data, data.K, results)
+        else:
+            centered = openmp._with_center(data, kernel.bound)
+            unproven = self.launch(kernel, centered, with_spares(data.K), results)
+            assert set(unproven) <= {0, 1}
+            rows = unproven != 0
+            openmp._again(task, data, results, rows, lambda part: self.run(task, part, False))
+        return results
+
+    def launch(
+        self, kernel: CpuKernel, data: Data, K: int, results: tuple[Array, ...]
+    ) -> Array:
+        """Run a kernel that keeps K columns, fill in the results, and return what is unproven."""
+        slots = [np.ascontiguousarray(data.arrays[slot]) for slot, *_ in kernel.program.slots]
         given, made = self.folder / "arguments", self.folder / "results"
         with open(given, "wb") as file:
 
             def numbers(*words: int) -> None:
                 file.write(np.array(words, np.int64).tobytes())
 
-            numbers(data.M, data.N, data.K, self.threads, self.chunks, len(slots))
+            numbers(data.M, data.N, data.K, self.threads, self.chunks, min(K, data.N), len(slots))
             for a in slots:
                 numbers(*a.shape)
                 file.write(a.tobytes())
             numbers(len(results), *(a.nbytes for a in results))
         assert self.emulate(kernel.name, given, made) == 0, kernel.name
         content = made.read_bytes()
-        assert len(content) == sum(a.nbytes for a in results)
+        assert len(content) == sum(a.nbytes for a in results) + data.M
         for a in results:
             a[...] = np.frombuffer(content[: a.nbytes], a.dtype).reshape(a.shape)
             content = content[a.nbytes :]
         self.ran.append(kernel.name)
-        return results
+        return np.frombuffer(content, np.uint8)
 
     def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Answer for the compiled backend."""
@@ -204,9 +217,9 @@ class Foreign:
 
 def foreign(folder: Path, tasks: Sequence[Task]) -> Foreign:
     """Return a program with the kernels of tasks."""
-    kernels = {task: openmp.OpenMPBackend._kernel(task) for task in tasks}
-    sources = dict.fromkeys(kernel.source for kernel in kernels.values())
-    names = dict.fromkeys(kernel.name for kernel in kernels.values())
+    kernels = [openmp.OpenMPBackend._kernel(task, how) for task in tasks for how in (True, False)]
+    sources = dict.fromkeys(kernel.source for kernel in kernels)
+    names = dict.fromkeys(kernel.name for kernel in kernels)
     return Foreign(folder, openmp.PREAMBLE + "\n".join(sources), list(names))
 
 
