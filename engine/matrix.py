@@ -8,6 +8,7 @@ import numpy as np
 
 from .arrays import check_array
 from .backends import choose_backend
+from .backends._scaling import at_scale
 from .errors import ArgumentError, DTypeError, ShapeError, expected
 from .formula.ops import OPS
 from .formula.reductions import REDUCTIONS
@@ -53,7 +54,7 @@ def _dense(self: LazyTensor) -> Any:
     """Return the array of all values: for small cases and checks only, it is of size M N D."""
     from .backends.numpy import values
 
-    task, data = build(self, "sum", "j")
+    task, data = at_scale(*build(self, "sum", "j"))
     v, _ = values(task, data, slice(0, data.M), slice(0, data.N))
     return np.array(v).reshape(self.shape)
 

@@ -85,7 +85,7 @@ def _best(call: Any, times: int) -> float:
     return min(harness.clock(call)[0] for _ in range(times))
 
 
-def arithmetic(dtype: str, seconds: float = 0.004, times: int = 15) -> dict[str, float]:
+def arithmetic(dtype: str, rounds: int = 1_000_000, times: int = 15) -> dict[str, float]:
     """Return the peak in GFLOP/s, of fused multiply-adds alone and with as many additions.
 
     On some processors additions have pipes of their own, so that the second may be higher. It is
@@ -98,8 +98,6 @@ def arithmetic(dtype: str, seconds: float = 0.004, times: int = 15) -> dict[str,
     for kind, per_round in (("fma", 2 * CHAINS), ("mixed", 3 * CHAINS // 2)):
         run = getattr(library, f"{kind}_{NAMES[dtype]}")
         run.argtypes, run.restype = [ctypes.c_int64, ctypes.c_int], None
-        rounds = 10_000
-        rounds = int(rounds * max(1.0, seconds / _best(partial(run, rounds, threads), 3)))
         best = _best(partial(run, rounds, threads), times)
         speed = float(f"{rounds * per_round * lanes * threads / best / 1e9:.4g}")
         peaks[kind] = max(peaks[kind], speed)

@@ -33,7 +33,7 @@ from ..common import (
     one_of,
     running,
 )
-from .metrics import finished, resolve, surrogate
+from .metrics import exponent_of, finished, resolve, surrogate
 
 _NO_TREES = "The search is exhaustive, so that there are no trees."
 
@@ -84,6 +84,7 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         self.effective_metric_params_ = keywords
         self.n_samples_fit_ = X.shape[0]
         self._fit_X = X
+        self._fit_size = _size(X)
         return y
 
     def kneighbors(
@@ -153,9 +154,9 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         """Return distances (None if not asked for) and indices, each (M, k)."""
         metric, keywords = self.effective_metric_, self.effective_metric_params_
         dtype = queries.dtype
-        if dtype == np.float32 and not all(map(_squares_fit, (queries, database))):
-            queries, database = queries.astype(np.float64), database.astype(np.float64)
-        d: Any = surrogate(metric, keywords, queries, database)
+        size = self._fit_size if queries is database else max(_size(queries), self._fit_size)
+        exponent = exponent_of(metric, size, dtype)
+        d: Any = surrogate(metric, keywords, queries, database, exponent)
         # with the values even where only indices are asked for: one kernel to compile, not two
         values, indices = d.Kmin_argKmin(k, axis=1, **running(self))
         if indices.size and indices.min() < 0:  # the engine's way to say that there are too few
@@ -167,7 +168,7 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         if not return_distance:
             return None, indices
         with np.errstate(over="ignore"):  # a distance that float32 cannot hold is infinite
-            return finished(metric, values).astype(dtype, copy=False), indices
+            return finished(metric, values, exponent).astype(dtype, copy=False), indices
 
     def kneighbors_graph(
         self, X: Any = None, n_neighbors: int | None = None, mode: str = "connectivity"
@@ -216,10 +217,9 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         return csr((data.ravel(), indices.ravel(), starts), shape=shape)
 
 
-def _squares_fit(X: Array) -> bool:
-    """Whether squares of float32 coordinates neither overflow nor vanish beside the largest."""
-    size = max(X.max(initial=0.0), -X.min(initial=0.0))
-    return bool(size == 0 or 1e-15 < size < 1e15)
+def _size(X: Array) -> float:
+    """Return the size of the largest coordinate."""
+    return float(max(X.max(initial=0.0), -X.min(initial=0.0)))
 
 
 def _without_self(distances: Array | None, indices: Array) -> tuple[Array | None, Array]:

@@ -7,10 +7,16 @@ turned into distances at the end.
 All of them are made of differences ``x - y``. The expanded form ``|x|^2 + |y|^2 - 2 x.y``, which
 loses all digits of the distance between points that are close to each other and far from the
 origin, is used nowhere; a cosine distance is half of a squared distance of points on the sphere.
+
+The square of 1e200 is infinite and that of 1e-200 is 0, though such distances are not. Where a
+surrogate has squares and the largest coordinate is out of the range where they are harmless, the
+search is on points divided by a power of two, which is exact, and the distances are multiplied by
+it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +25,7 @@ import numpy as np
 
 from georeduce.engine import LazyTensor, ShapeError, Vi, Vj
 from georeduce.engine.errors import did_you_mean, expected
+from georeduce.engine.formula.scaling import plain
 
 from ..common import Array, ParameterError
 
@@ -29,8 +36,29 @@ def _as_they_are(points: Array) -> tuple[Array, ...]:
     return (points,)
 
 
-def _unchanged(values: Array) -> Array:
+def _scaled(values: Array, exponent: int) -> Array:
+    """Return the values times 2 ** exponent."""
+    return np.ldexp(values, exponent) if exponent else values
+
+
+def _unchanged(values: Array, exponent: int = 0) -> Array:
     return values
+
+
+def _root(values: Array, exponent: int = 0) -> Array:
+    return _scaled(np.sqrt(values), exponent)
+
+
+def _as_square(values: Array, exponent: int = 0) -> Array:
+    return _scaled(values, 2 * exponent)
+
+
+def _in_half(values: Array, exponent: int = 0) -> Array:
+    return values / 2
+
+
+def _twice_arsinh(values: Array, exponent: int = 0) -> Array:
+    return 2 * np.arcsinh(_root(values, exponent))
 
 
 @dataclass(frozen=True)
@@ -39,7 +67,8 @@ class Metric:
 
     It should be the case that ``finish(surrogate(*prepare(x), *prepare(y)))`` is ``formula(x, y)``
     up to rounding, that `finish` is increasing, and that no step loses more digits than the
-    differences ``x - y`` of the prepared points do.
+    differences ``x - y`` of the prepared points do. If it `squares`, ``finish(values, exponent)``
+    is the same for values at the points divided by ``2 ** exponent``.
 
     Attributes
     ----------
@@ -54,6 +83,8 @@ class Metric:
         From the surrogate's values to distances, in NumPy.
     prepare : callable
         From points (n, D) to a tuple of arrays of n rows each; raises if there is no distance.
+    squares : bool
+        Whether the surrogate has squares of the first prepared array, the points themselves.
     aliases : tuple of str
         Other names.
     """
@@ -61,13 +92,22 @@ class Metric:
     name: str
     formula: Formula
     surrogate: Formula | None = None
-    finish: Callable[[Array], Array] = _unchanged
+    finish: Callable[..., Array] = _unchanged
     prepare: Callable[[Array], tuple[Array, ...]] = _as_they_are
+    squares: bool = False
     aliases: tuple[str, ...] = ()
 
-    def between(self, queries: Array, database: Array, keywords: Mapping[str, Any]) -> LazyTensor:
-        """Return the surrogate of all queries (M, D), as rows, and the database (N, D)."""
-        x, y = self.prepare(queries), self.prepare(database)
+    def between(
+        self, queries: Array, database: Array, keywords: Mapping[str, Any], exponent: int = 0
+    ) -> LazyTensor:
+        """Return the surrogate of all queries (M, D), as rows, and the database (N, D).
+
+        At the points divided by ``2 ** exponent``.
+        """
+        x, y = (
+            (_scaled(points, -exponent), *rest)
+            for points, *rest in map(self.prepare, (queries, database))
+        )
         formula = self.surrogate or self.formula
         value: LazyTensor = formula(*map(Vi, x), *map(Vj, y), **keywords)
         return value
@@ -108,15 +148,15 @@ def _in_ball(points: Array) -> tuple[Array, ...]:
 METRICS: dict[str, Metric] = {}
 
 for _metric in (
-    Metric("euclidean", lambda x, y: x.sqdist(y).sqrt(), _sqdist, np.sqrt, aliases=("l2",)),
-    Metric("sqeuclidean", _sqdist),
+    Metric("euclidean", lambda x, y: x.sqdist(y).sqrt(), _sqdist, _root, squares=True,
+           aliases=("l2",)),
+    Metric("sqeuclidean", _sqdist, None, _as_square, squares=True),
     Metric("manhattan", lambda x, y: (x - y).abs().sum(-1), aliases=("l1", "cityblock")),
     Metric("cosine", lambda x, y: 1 - (x.normalize() | y.normalize()),
-           lambda x, x0, y, y0: x.sqdist(y) + x0 + y0, lambda v: v / 2, _on_sphere),
+           lambda x, x0, y, y0: x.sqdist(y) + x0 + y0, _in_half, _on_sphere),
     Metric("poincare", lambda x, y: (1 + 2 * x.sqdist(y) / ((1 - x.sqnorm2()) * (1 - y.sqnorm2()))
                                      ).acosh(),
-           lambda x, gx, y, gy: x.sqdist(y) / (gx * gy),
-           lambda v: 2 * np.arcsinh(np.sqrt(v)), _in_ball),
+           lambda x, gx, y, gy: x.sqdist(y) / (gx * gy), _twice_arsinh, _in_ball, squares=True),
 ):  # fmt: skip
     for _name in (_metric.name, *_metric.aliases):
         METRICS[_name] = _metric
@@ -160,12 +200,26 @@ def resolve(
     return metric, params
 
 
+def exponent_of(metric: Any, size: float, dtype: Any) -> int:
+    """Return by which power of two points are divided whose largest coordinate has some size."""
+    if not (isinstance(metric, str) and METRICS[metric].squares and size > 0):
+        return 0
+    low, high = plain(dtype)
+    exponent = math.frexp(size)[1]
+    # well above 1, or points that are much nearer than the farthest would have distances of 0
+    return 0 if low < exponent <= high else exponent - high
+
+
 def surrogate(
-    metric: Any, keywords: Mapping[str, Any], queries: Array, database: Array
+    metric: Any,
+    keywords: Mapping[str, Any],
+    queries: Array,
+    database: Array,
+    exponent: int = 0,
 ) -> LazyTensor:
     """Return what the search compares, for an effective metric: a formula of shape (M, N)."""
     if isinstance(metric, str):
-        return METRICS[metric].between(queries, database, keywords)
+        return METRICS[metric].between(queries, database, keywords, exponent)
     name = getattr(metric, "__name__", repr(metric))
     try:
         found = Metric(name, metric).between(queries, database, keywords)
@@ -187,6 +241,6 @@ def surrogate(
     return found
 
 
-def finished(metric: Any, values: Array) -> Array:
-    """Return distances from values of the surrogate."""
-    return METRICS[metric].finish(values) if isinstance(metric, str) else values
+def finished(metric: Any, values: Array, exponent: int = 0) -> Array:
+    """Return distances from values of the surrogate at the points divided by 2 ** exponent."""
+    return METRICS[metric].finish(values, exponent) if isinstance(metric, str) else values

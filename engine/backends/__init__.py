@@ -17,6 +17,7 @@ from ..errors import (
     warn,
 )
 from ._base import Array, Backend, Data, Task
+from ._scaling import at_scale
 
 
 @lru_cache(maxsize=1)
@@ -88,6 +89,7 @@ def run(task: Task, data: Data, name: str | None = None) -> tuple[Array, ...]:
         If the compiler of a backend that was named fails.
     """
     backend = choose_backend(name)
+    task, data = at_scale(task, data)
     auto = (get_options().backend if name is None else name) == "auto"
     if auto and task in _failed:
         backend = get_backend("numpy")

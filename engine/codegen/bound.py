@@ -120,12 +120,11 @@ def _two_least() -> Reduction:
 
     def merged(b0: Expr, kb: Expr, b2: Expr) -> tuple[Expr, ...]:
         less = o.lt(b0, a0)
-        worse = o.where(less, a0, b0)
-        second = a2 if b2 is inf else o.where(o.lt(b2, a2), b2, a2)
+        second = a2 if b2 is inf else o.lesser(b2, a2)
         return (
-            o.where(less, b0, a0),
+            o.lesser(b0, a0),
             o.where(less, kb, ka),
-            o.where(o.lt(worse, second), worse, second),
+            o.lesser(o.greater(a0, b0), second),
         )
 
     return Reduction(

@@ -33,6 +33,8 @@ namespace gr {
 
 template <class V> GR_INLINE V one() { return V{} + 1; }
 GR_INLINE double to_real(int64_t k) { return (double)k; }
+GR_INLINE double lesser(double a, double b) { return a < b ? a : b; }
+GR_INLINE double greater(double a, double b) { return a > b ? a : b; }
 GR_INLINE int64_t where(bool m, int64_t a, int64_t b) { return m ? a : b; }
 GR_INLINE bool where(bool m, bool a, bool b) { return m ? a : b; }
 

@@ -13,6 +13,8 @@ from .ir import Declare, Let, Loop, Program, Statement, walk
 
 FUNCTION = 14
 """About how many instructions an elementary function has."""
+SHORT = ("where(", "lesser(", "greater(", "abs(", "minimum(", "maximum(")
+"""Spellings of functions that are an instruction or two."""
 FLUSH = 64
 """Vectors of columns whose float32 sums are added up before they go to a double."""
 
@@ -45,7 +47,7 @@ def cost(body: tuple[Statement, ...]) -> int:
     for s in walk(body):
         if isinstance(s, Let):
             spelled = s.op.code
-            total += FUNCTION if "(" in spelled and not spelled.startswith("where") else 1
+            total += FUNCTION if "(" in spelled and not spelled.startswith(SHORT) else 1
     return total
 
 

@@ -89,6 +89,8 @@ ifelse = Op("ifelse", "a where x >= 0, else b.", ("real", "same", "same"), opera
             expand=lambda x, a, b: o.where(o.ge(x, constant(0)), a, b))  # fmt: skip
 
 # --- Norms and scalar products ----------------------------------------------------------------
+# Roots of sums of squares, and what is made with them, are right for huge and tiny components
+# too: see `scaling.py`. Squares themselves overflow and vanish where the type ends.
 
 _R2 = ("real", "real")
 sqnorm2 = Op("sqnorm2", "Squared Euclidean norm.", expand=lambda x: o.sum_(o.square(x)))

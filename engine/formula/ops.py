@@ -126,6 +126,12 @@ logical_not = Op("logical_not", "Not.", ("boolean",), "boolean", np.logical_not,
                  dunder="invert")  # fmt: skip
 where = Op("where", "y where x is true, else z.", ("boolean", "same", "same"), "same",
            np.where, "where({0}, {1}, {2})")  # fmt: skip
+lesser = Op("lesser", "x where x < y, else y: y where one is NaN.", _R2,
+            numpy=lambda x, y: np.where(x < y, x, y), code="lesser({0}, {1})",
+            internal=True)  # fmt: skip
+greater = Op("greater", "x where x > y, else y: y where one is NaN.", _R2,
+             numpy=lambda x, y: np.where(x > y, x, y), code="greater({0}, {1})",
+             internal=True)  # fmt: skip
 to_real = Op("to_real", "An index as a real number.", ("index",), "real", code="to_real({0})",
              numpy=lambda x: x.astype(np.float64), internal=True)  # fmt: skip
 truth = Op("truth", "0 or 1 as a real number.", ("boolean",), "real",

@@ -16,6 +16,12 @@ values exist, K smallest are filled up with +inf and the index -1.
 Compiled backends add float32 values in float32 within a block of columns, and in double from there
 on: a sum or a product whose partial results leave the range of float32 overflows, though the whole
 may not.
+
+Norms, distances and other roots of sums of squares neither overflow nor vanish where only the
+squares leave the range: formulas with such roots are computed at another scale where data asks for
+it (`scaling.py`), one for all points, chosen by the largest. Norms that are far smaller than the
+largest, by a factor of 2**-110 in float32 and 2**-1000 in float64, lose digits; and so do, where
+nothing is scaled because the largest is near 1, norms below 2**-63 and 2**-511.
 """
 
 from __future__ import annotations
@@ -203,8 +209,8 @@ Reduction(
 )
 
 
-def _extremum(sign: int) -> tuple[Callable[..., Any], Callable[[Expr, Expr], Expr], float]:
-    """Meaning in NumPy, comparison and identity of a minimum (1) or a maximum (-1)."""
+def _extremum(sign: int) -> tuple[Callable[..., Any], o.Op, o.Op, float]:
+    """Meaning in NumPy, comparison, choice and identity of a minimum (1) or a maximum (-1)."""
 
     def meaning(v: Any, w: Any, j0: int) -> Any:
         if v.shape[-2] == 0:
@@ -218,11 +224,13 @@ def _extremum(sign: int) -> tuple[Callable[..., Any], Callable[[Expr, Expr], Exp
         k = np.where(np.isnan(v).all(-2), -1, k + j0)
         return sign * best, k
 
-    return meaning, (o.lt if sign > 0 else o.gt), sign * INF
+    if sign > 0:
+        return meaning, o.lt, o.lesser, INF
+    return meaning, o.gt, o.greater, -INF
 
 
 def _make_extremum(name: str, sign: int) -> None:
-    meaning, better, worst = _extremum(sign)
+    meaning, better, choice, worst = _extremum(sign)
     word = "Smallest" if sign > 0 else "Largest"
     ka, kb = state_a(1, "index"), state_b(1, "index")
     known = o.eq(v, v)  # false for NaN
@@ -232,9 +240,9 @@ def _make_extremum(name: str, sign: int) -> None:
         name,
         f"{word} value.",
         (alone,),
-        merge=(o.where(better(b0, a0), b0, a0),),
+        merge=(choice(b0, a0),),
         finish=(a0,),
-        update=(o.where(better(v, a0), v, a0),),
+        update=(choice(v, a0),),
         numpy=lambda v, w, j0: meaning(v, w, j0)[:1],
         least=("values",) if sign > 0 else (),
     )
@@ -244,9 +252,9 @@ def _make_extremum(name: str, sign: int) -> None:
         f"{name}_arg{name}",
         f"{word} value, and its index.",
         (alone, State("index", -1, o.where(known, j, none))),
-        merge=(o.where(take_b, b0, a0), o.where(take_b, kb, ka)),
+        merge=(choice(b0, a0), o.where(take_b, kb, ka)),
         finish=(a0, ka),
-        update=(o.where(better(v, a0), v, a0), o.where(better(v, a0), j, ka)),
+        update=(choice(v, a0), o.where(better(v, a0), j, ka)),
         numpy=meaning,
         repair=True,
         least=("values", "indices") if sign > 0 else (),
@@ -263,7 +271,7 @@ _make_extremum("max", -1)
 # --- Log-sum-exp and softmax ------------------------------------------------------------------
 
 _top = State("real", -INF, v)
-_m = o.where(o.gt(b0, a0), b0, a0)
+_m = o.greater(b0, a0)
 _mass = State("real", 0, mass)
 _weighed = State("real", 0, mass * w, "weight")
 

@@ -79,6 +79,8 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "pow": each(lambda x, y: mp.exp(y * mp.log(x))),
     "power": each(lambda x, n: x**n),
     "minimum": each(lambda x, y: y if y < x else x),
+    "lesser": each(lambda x, y: x if x < y else y),
+    "greater": each(lambda x, y: x if x > y else y),
     "maximum": each(lambda x, y: y if y > x else x),
     "floor": each(mp.floor),
     "ceil": each(mp.ceil),

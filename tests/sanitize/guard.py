@@ -127,21 +127,27 @@ def fenced(shape: tuple[int, ...], dtype: Any) -> Array:
 
 def apart(loaded: Loaded, place: Callable[[int, int], Heap | Fence]) -> Loaded:
     """Return a kernel that runs with each of its buffers in a place of its own."""
-    mine = local()  # a call may be made in parts, which share what the first has hoisted
+    # A call may be made in parts, and these in waves. They share what the first one of all has
+    # hoisted, but for the states, which outlast the waves of a part.
+    mine = local()
 
     def run(argument: bytes) -> None:
         words = list(struct.unpack(f"{len(argument) // 8}q", argument))
         n = dict(zip(WORDS, words, strict=False))
-        if n["first"] == 0:
-            mine.places = {
-                name: place(size, count) for name, (size, count) in needs(loaded, n).items()
-            }
+        needed = needs(loaded, n)
+        if n["pack"] == 2:
+            mine.places = {name: place(*size) for name, size in needed.items()}
+        elif n["from"] == 0:
+            mine.places["states"] = place(*needed["states"])
         for name, there in mine.places.items():
             words[WORDS.index(name)] = there.address
         words[WORDS.index("scratch_bytes")] = mine.places["scratch"].stride
         loaded.run(struct.pack(f"{len(words)}q", *words))
         for there in mine.places.values():
             there.check()
+        if n["unproven"]:  # the backend's own; rows that are yet to come are filled in later
+            there = mine.places["unproven"]
+            ctypes.memmove(n["unproven"], there.address, there.size)
 
     return replace(loaded, run=run)
 
@@ -151,15 +157,25 @@ def needs(k: Loaded, n: dict[str, int]) -> dict[str, tuple[int, int]]:
 
     Columns and scratch are as long as the backend made them, which `exact` keeps from rounding.
     """
-    rows = n["chunks"] * n["batches"] * n["M"] if n["chunks"] > 1 else 0
+    rows = n["batches"] * n["M"]
+    states = n["chunks"] * rows if n["chunks"] > 1 else 0
+    if n["chunks"] == 1 and n["to"] * k.lanes < n["N"]:  # there are more waves
+        states = rows_before(k, n, n["last"]) - rows_before(k, n, n["first"])
     columns = n["scratch"] - n["columns"]
     assert columns >= 0, "the scratch memory follows the columns"
     return {
         "parameters": (k.scalar_bytes * k.n_parameters * n["parameter_batches"], 1),
         "columns": (columns, 1),
         "scratch": (n["scratch_bytes"], n["threads"]),
-        "states": (k.row_bytes(n["kept"]) * rows, 1),
+        "states": (k.row_bytes(n["kept"]) * states, 1),
+        "unproven": (rows if n["unproven"] else 0, 1),
     }
+
+
+def rows_before(k: Loaded, n: dict[str, int], block: int) -> int:
+    """Return how many rows of all batches the first blocks have."""
+    batch, block = divmod(block, -(-n["M"] // k.row_block))
+    return batch * n["M"] + min(block * k.row_block, n["M"])
 
 
 def exact(size: int, unit: int) -> int:

@@ -27,11 +27,16 @@ CLEAR = "K::clear(states + r * row_bytes, a.n.kept);"
 RUN = "static void run(const Call &a) {"
 OVERFLOW = " volatile int most = 2147483647; most = most + (int)a.n.threads;"
 
+BLOCK = "for (int64_t j = 0; j < left; j += L) K::pack_columns("
+KEPT = "__builtin_memcpy(kept, mine, m * row_bytes);"
+
 OUT_OF_BOUNDS = {
     # what it is -> (a text of the headers, what stands there instead)
     "reads points past the last": (POINTS, "first + l"),
     "writes columns past the last": (COLUMNS, COLUMNS.replace("v <", "v <=")),
     "clears the state of a row too many": (CLEAR, CLEAR.replace("+ r *", "+ (r + RB) *")),
+    "packs a vector too many of a block": (BLOCK, BLOCK.replace("<", "<=")),
+    "keeps the states of rows too many": (KEPT, KEPT.replace("m *", "(m + 9) *")),
 }
 RACES = {
     "uses columns before all are there": (
@@ -59,17 +64,18 @@ def plant(before: str, after: str) -> None:
 
 
 def work(fault: str) -> None:
-    """Run a kernel: on several blocks of rows, with rows and columns that fill no vector."""
+    """Run a kernel: on several blocks of rows, and on few rows, whose columns come in chunks."""
     from cases import case_of
 
     case = case_of("min_argmin", 3, "float32")
     if fault:
         plant(*FAULTS[os.environ[NAME]][fault])
-    x, weight = case.tensors(np.random.default_rng(0), 1005, 1029)
-    if fault:
-        reduce(x, case.reduction, "j", 0, weight, "openmp")
-    else:
-        case.check("openmp", x, weight)
+    for M, N in ((1005, 1029), (5, 9 * 1024)):  # neither rows nor columns fill vectors; both do
+        x, weight = case.tensors(np.random.default_rng(0), M, N)
+        if fault:
+            reduce(x, case.reduction, "j", 0, weight, "openmp")
+        else:
+            case.check("openmp", x, weight)
 
 
 def ended(fault: str) -> tuple[int, str]:

@@ -22,6 +22,8 @@ REPORTS = {
     "writes columns past the last": "AddressSanitizer: heap-buffer-overflow",
     # the first of several threads to do so: before another's memory, or after the last
     "clears the state of a row too many": "AddressSanitizer: (use-after-poison|heap-buffer-over)",
+    "packs a vector too many of a block": "AddressSanitizer: (use-after-poison|heap-buffer-over)",
+    "keeps the states of rows too many": "AddressSanitizer: heap-buffer-overflow",
     "overflows an integer": r"kernel\.h:\d+:\d+: runtime error: signed integer overflow",
     "uses columns before all are there": "ThreadSanitizer: data race",
     "shares its scratch": "ThreadSanitizer: data race",

@@ -47,7 +47,7 @@ template <class K> static int run(FILE *to) {
     for (int r = 0; r < results; r++) a.results[r] = room(sizes[r]);
 
     const int64_t vectors = (a.n.N + K::L - 1) / K::L, row_bytes = K::row_bytes(a.n.kept);
-    a.n.from = 0, a.n.to = vectors; // one wave
+    a.n.from = 0, a.n.to = vectors, a.n.pack = 2; // one wave, and the first part
     // hoisted rows, their states, and a block of columns, each a whole number of cache lines
     const int64_t rows = sizeof(T) * K::NR * K::RB, states = row_bytes * K::RB;
     const int64_t block = sizeof(T) * K::NC * K::L * K::COLUMN_BLOCK;

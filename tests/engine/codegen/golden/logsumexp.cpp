@@ -2,7 +2,7 @@
 
 // logsumexp over j of sum(square(x0 - y1)), float
 namespace gr {
-struct kernel_bf7e3dc1c0ef2d5e {
+struct kernel_594e3a27e8b6a3c7 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -56,9 +56,8 @@ struct kernel_bf7e3dc1c0ef2d5e {
         GR_UNROLL for (int r = 0; r < R; r++) {
             V m = lanes[r].s0[0];
             GR_UNROLL for (int c = 0; c < C; c++) {
-                const B u0 = v[r][c] > m;
-                const V u1 = where(u0, v[r][c], m);
-                m = u1;
+                const V u0 = greater(v[r][c], m);
+                m = u0;
             }
             const V f0 = abs(m);
             const V f1 = V{} + GR_INF(T);
@@ -101,9 +100,8 @@ struct kernel_bf7e3dc1c0ef2d5e {
             V top = lanes.s0[e];
             GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const V other = rotate(top, half);
-                const B u0 = other > top;
-                const V u1 = where(u0, other, top);
-                top = u1;
+                const V u0 = greater(other, top);
+                top = u0;
             }
             const V f0 = abs(top);
             const V f1 = V{} + GR_INF(T);
@@ -124,22 +122,21 @@ struct kernel_bf7e3dc1c0ef2d5e {
     }
     static void merge_one(Row &a, const Row &b, int e, int f) {
         typedef double V, T; typedef int64_t I; typedef bool B;
-        const B u0 = b.s0[e] > a.s0[e];
-        const V u1 = where(u0, b.s0[e], a.s0[e]);
-        const V u2 = abs(u1);
-        const V u3 = V{} + GR_INF(T);
-        const B u4 = u2 < u3;
-        const V u5 = V{} + T(0.0);
-        const V u6 = where(u4, u1, u5);
-        const V u7 = a.s0[e] - u6;
-        const V u8 = exp(u7);
-        const V u9 = a.s1[e] * u8;
-        const V u10 = b.s0[e] - u6;
-        const V u11 = exp(u10);
-        const V u12 = b.s1[e] * u11;
-        const V u13 = u9 + u12;
-        a.s0[e] = u1;
-        a.s1[e] = u13;
+        const V u0 = greater(b.s0[e], a.s0[e]);
+        const V u1 = abs(u0);
+        const V u2 = V{} + GR_INF(T);
+        const B u3 = u1 < u2;
+        const V u4 = V{} + T(0.0);
+        const V u5 = where(u3, u0, u4);
+        const V u6 = a.s0[e] - u5;
+        const V u7 = exp(u6);
+        const V u8 = a.s1[e] * u7;
+        const V u9 = b.s0[e] - u5;
+        const V u10 = exp(u9);
+        const V u11 = b.s1[e] * u10;
+        const V u12 = u8 + u11;
+        a.s0[e] = u0;
+        a.s1[e] = u12;
     }
     static void merge_all(Row &a, const Row &b) {
         for (int e = 0; e < 1; e++) merge_one(a, b, e, e);
@@ -163,13 +160,13 @@ struct kernel_bf7e3dc1c0ef2d5e {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_bf7e3dc1c0ef2d5e(const gr::kernel_bf7e3dc1c0ef2d5e::Call *call) {
-    gr::Driver<gr::kernel_bf7e3dc1c0ef2d5e>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_594e3a27e8b6a3c7(const gr::kernel_594e3a27e8b6a3c7::Call *call) {
+    gr::Driver<gr::kernel_594e3a27e8b6a3c7>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_bf7e3dc1c0ef2d5e(gr::Layout *to) {
-    typedef gr::kernel_bf7e3dc1c0ef2d5e K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_594e3a27e8b6a3c7(gr::Layout *to) {
+    typedef gr::kernel_594e3a27e8b6a3c7 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_bf7e3dc1c0ef2d5e(int64_t K) {
-    return gr::kernel_bf7e3dc1c0ef2d5e::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_594e3a27e8b6a3c7(int64_t K) {
+    return gr::kernel_594e3a27e8b6a3c7::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // max over j of x0 * y1 - exp(y1), float
 namespace gr {
-struct kernel_636c416af18fb8f4 {
+struct kernel_b9cfb40ca197bfe7 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -47,13 +47,12 @@ struct kernel_636c416af18fb8f4 {
                 const V t3 = t1 * t2;
                 const V t4 = load(columns + (c * NC + d0 + 3) * L);
                 const V t5 = t3 - t4;
-                const B u0 = t5 > lanes[r].s0[d0];
-                const V u1 = where(u0, t5, lanes[r].s0[d0]);
+                const V u0 = greater(t5, lanes[r].s0[d0]);
                 if (MASKED) {
                     const B valid = iota<T>() + c * L < left;
-                    lanes[r].s0[d0] = where(valid, u1, lanes[r].s0[d0]);
+                    lanes[r].s0[d0] = where(valid, u0, lanes[r].s0[d0]);
                 } else {
-                    lanes[r].s0[d0] = u1;
+                    lanes[r].s0[d0] = u0;
                 }
             }
         }
@@ -75,9 +74,8 @@ struct kernel_636c416af18fb8f4 {
             V a0 = lanes.s0[e];
             GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const V b0 = rotate(a0, half);
-                const B u0 = b0 > a0;
-                const V u1 = where(u0, b0, a0);
-                a0 = u1;
+                const V u0 = greater(b0, a0);
+                a0 = u0;
             }
             one.s0[e] = a0[0];
             merge_one(row, one, e, e);
@@ -85,9 +83,8 @@ struct kernel_636c416af18fb8f4 {
     }
     static void merge_one(Row &a, const Row &b, int e, int f) {
         typedef double V, T; typedef int64_t I; typedef bool B;
-        const B u0 = b.s0[e] > a.s0[e];
-        const V u1 = where(u0, b.s0[e], a.s0[e]);
-        a.s0[e] = u1;
+        const V u0 = greater(b.s0[e], a.s0[e]);
+        a.s0[e] = u0;
     }
     static void merge_all(Row &a, const Row &b) {
         for (int e = 0; e < 3; e++) merge_one(a, b, e, e);
@@ -104,13 +101,13 @@ struct kernel_636c416af18fb8f4 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_636c416af18fb8f4(const gr::kernel_636c416af18fb8f4::Call *call) {
-    gr::Driver<gr::kernel_636c416af18fb8f4>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_b9cfb40ca197bfe7(const gr::kernel_b9cfb40ca197bfe7::Call *call) {
+    gr::Driver<gr::kernel_b9cfb40ca197bfe7>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_636c416af18fb8f4(gr::Layout *to) {
-    typedef gr::kernel_636c416af18fb8f4 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_b9cfb40ca197bfe7(gr::Layout *to) {
+    typedef gr::kernel_b9cfb40ca197bfe7 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_636c416af18fb8f4(int64_t K) {
-    return gr::kernel_636c416af18fb8f4::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_b9cfb40ca197bfe7(int64_t K) {
+    return gr::kernel_b9cfb40ca197bfe7::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
-struct kernel_b4ddb2c62a303a85 {
+struct kernel_eadfcd9e1c498eac {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -51,15 +51,15 @@ struct kernel_b4ddb2c62a303a85 {
         }
         GR_TILE {
             const I j = iota<T>() + (at + c * L);
-            const B u0 = a0[r][c] < lanes[r].s0[0];
-            const V u1 = where(u0, a0[r][c], lanes[r].s0[0]);
-            const I u2 = where(u0, j, lanes[r].s1[0]);
+            const V u0 = lesser(a0[r][c], lanes[r].s0[0]);
+            const B u1 = a0[r][c] < lanes[r].s0[0];
+            const I u2 = where(u1, j, lanes[r].s1[0]);
             if (MASKED) {
                 const B valid = iota<T>() + c * L < left;
-                lanes[r].s0[0] = where(valid, u1, lanes[r].s0[0]);
+                lanes[r].s0[0] = where(valid, u0, lanes[r].s0[0]);
                 lanes[r].s1[0] = where(valid, u2, lanes[r].s1[0]);
             } else {
-                lanes[r].s0[0] = u1;
+                lanes[r].s0[0] = u0;
                 lanes[r].s1[0] = u2;
             }
         }
@@ -85,19 +85,19 @@ struct kernel_b4ddb2c62a303a85 {
             GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const V b0 = rotate(a0, half);
                 const I b1 = rotate(a1, half);
-                const B u0 = b0 < a0;
-                const B u1 = b0 == a0;
-                const I u2 = I{} + -1;
-                const B u3 = b1 != u2;
-                const B u4 = u1 & u3;
-                const B u5 = a1 == u2;
-                const B u6 = b1 < a1;
-                const B u7 = u5 | u6;
-                const B u8 = u4 & u7;
-                const B u9 = u0 | u8;
-                const V u10 = where(u9, b0, a0);
-                const I u11 = where(u9, b1, a1);
-                a0 = u10;
+                const V u0 = lesser(b0, a0);
+                const B u1 = b0 < a0;
+                const B u2 = b0 == a0;
+                const I u3 = I{} + -1;
+                const B u4 = b1 != u3;
+                const B u5 = u2 & u4;
+                const B u6 = a1 == u3;
+                const B u7 = b1 < a1;
+                const B u8 = u6 | u7;
+                const B u9 = u5 & u8;
+                const B u10 = u1 | u9;
+                const I u11 = where(u10, b1, a1);
+                a0 = u0;
                 a1 = u11;
             }
             one.s0[e] = a0[0];
@@ -107,19 +107,19 @@ struct kernel_b4ddb2c62a303a85 {
     }
     static void merge_one(Row &a, const Row &b, int e, int f) {
         typedef double V, T; typedef int64_t I; typedef bool B;
-        const B u0 = b.s0[e] < a.s0[e];
-        const B u1 = b.s0[e] == a.s0[e];
-        const I u2 = I{} + -1;
-        const B u3 = b.s1[e] != u2;
-        const B u4 = u1 & u3;
-        const B u5 = a.s1[e] == u2;
-        const B u6 = b.s1[e] < a.s1[e];
-        const B u7 = u5 | u6;
-        const B u8 = u4 & u7;
-        const B u9 = u0 | u8;
-        const V u10 = where(u9, b.s0[e], a.s0[e]);
-        const I u11 = where(u9, b.s1[e], a.s1[e]);
-        a.s0[e] = u10;
+        const V u0 = lesser(b.s0[e], a.s0[e]);
+        const B u1 = b.s0[e] < a.s0[e];
+        const B u2 = b.s0[e] == a.s0[e];
+        const I u3 = I{} + -1;
+        const B u4 = b.s1[e] != u3;
+        const B u5 = u2 & u4;
+        const B u6 = a.s1[e] == u3;
+        const B u7 = b.s1[e] < a.s1[e];
+        const B u8 = u6 | u7;
+        const B u9 = u5 & u8;
+        const B u10 = u1 | u9;
+        const I u11 = where(u10, b.s1[e], a.s1[e]);
+        a.s0[e] = u0;
         a.s1[e] = u11;
     }
     static void merge_all(Row &a, const Row &b) {
@@ -137,13 +137,13 @@ struct kernel_b4ddb2c62a303a85 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_b4ddb2c62a303a85(const gr::kernel_b4ddb2c62a303a85::Call *call) {
-    gr::Driver<gr::kernel_b4ddb2c62a303a85>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_eadfcd9e1c498eac(const gr::kernel_eadfcd9e1c498eac::Call *call) {
+    gr::Driver<gr::kernel_eadfcd9e1c498eac>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_b4ddb2c62a303a85(gr::Layout *to) {
-    typedef gr::kernel_b4ddb2c62a303a85 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_eadfcd9e1c498eac(gr::Layout *to) {
+    typedef gr::kernel_eadfcd9e1c498eac K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_b4ddb2c62a303a85(int64_t K) {
-    return gr::kernel_b4ddb2c62a303a85::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_eadfcd9e1c498eac(int64_t K) {
+    return gr::kernel_eadfcd9e1c498eac::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // sumsoftmaxweight over j of -sum(square(x0 - y1)), weight x0 * y1, float
 namespace gr {
-struct kernel_b6d41734f33cfee9 {
+struct kernel_1cb983b39a85a6ae {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -57,9 +57,8 @@ struct kernel_b6d41734f33cfee9 {
         GR_UNROLL for (int r = 0; r < R; r++) {
             V m = lanes[r].s0[0];
             GR_UNROLL for (int c = 0; c < C; c++) {
-                const B u0 = v[r][c] > m;
-                const V u1 = where(u0, v[r][c], m);
-                m = u1;
+                const V u0 = greater(v[r][c], m);
+                m = u0;
             }
             const V f0 = abs(m);
             const V f1 = V{} + GR_INF(T);
@@ -121,9 +120,8 @@ struct kernel_b6d41734f33cfee9 {
             V top = lanes.s0[e];
             GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
                 const V other = rotate(top, half);
-                const B u0 = other > top;
-                const V u1 = where(u0, other, top);
-                top = u1;
+                const V u0 = greater(other, top);
+                top = u0;
             }
             const V f0 = abs(top);
             const V f1 = V{} + GR_INF(T);
@@ -148,26 +146,25 @@ struct kernel_b6d41734f33cfee9 {
     }
     static void merge_one(Row &a, const Row &b, int e, int f) {
         typedef double V, T; typedef int64_t I; typedef bool B;
-        const B u0 = b.s0[e] > a.s0[e];
-        const V u1 = where(u0, b.s0[e], a.s0[e]);
-        const V u2 = abs(u1);
-        const V u3 = V{} + GR_INF(T);
-        const B u4 = u2 < u3;
-        const V u5 = V{} + T(0.0);
-        const V u6 = where(u4, u1, u5);
-        const V u7 = a.s0[e] - u6;
-        const V u8 = exp(u7);
-        const V u9 = a.s1[e] * u8;
-        const V u10 = b.s0[e] - u6;
-        const V u11 = exp(u10);
-        const V u12 = b.s1[e] * u11;
-        const V u13 = u9 + u12;
-        const V u14 = a.s2[f] * u8;
-        const V u15 = b.s2[f] * u11;
-        const V u16 = u14 + u15;
-        a.s0[e] = u1;
-        a.s1[e] = u13;
-        a.s2[f] = u16;
+        const V u0 = greater(b.s0[e], a.s0[e]);
+        const V u1 = abs(u0);
+        const V u2 = V{} + GR_INF(T);
+        const B u3 = u1 < u2;
+        const V u4 = V{} + T(0.0);
+        const V u5 = where(u3, u0, u4);
+        const V u6 = a.s0[e] - u5;
+        const V u7 = exp(u6);
+        const V u8 = a.s1[e] * u7;
+        const V u9 = b.s0[e] - u5;
+        const V u10 = exp(u9);
+        const V u11 = b.s1[e] * u10;
+        const V u12 = u8 + u11;
+        const V u13 = a.s2[f] * u7;
+        const V u14 = b.s2[f] * u10;
+        const V u15 = u13 + u14;
+        a.s0[e] = u0;
+        a.s1[e] = u12;
+        a.s2[f] = u15;
     }
     static void merge_all(Row &row, const Row &b) {
         const Row old = row;
@@ -192,13 +189,13 @@ struct kernel_b6d41734f33cfee9 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_b6d41734f33cfee9(const gr::kernel_b6d41734f33cfee9::Call *call) {
-    gr::Driver<gr::kernel_b6d41734f33cfee9>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_1cb983b39a85a6ae(const gr::kernel_1cb983b39a85a6ae::Call *call) {
+    gr::Driver<gr::kernel_1cb983b39a85a6ae>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_b6d41734f33cfee9(gr::Layout *to) {
-    typedef gr::kernel_b6d41734f33cfee9 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_1cb983b39a85a6ae(gr::Layout *to) {
+    typedef gr::kernel_1cb983b39a85a6ae K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_b6d41734f33cfee9(int64_t K) {
-    return gr::kernel_b6d41734f33cfee9::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_1cb983b39a85a6ae(int64_t K) {
+    return gr::kernel_1cb983b39a85a6ae::row_bytes(K);
 }
