@@ -227,7 +227,7 @@ MEASURES = {
     ),
     # On the sphere, where the squared distance and the scalar product order points alike.
     "cosine": Measure(
-        **_metric("cosine"), exact=lambda x, x0, y, y0: _sqdist(x, y) + (x0 + y0)[..., 0],
+        METRICS["cosine"].plain, exact=_sqdist, prepare=lambda x: METRICS["cosine"].prepare(x)[:1],
         faiss="IndexFlatIP", sklearn="sqeuclidean",
     ),
     "inner": Measure(

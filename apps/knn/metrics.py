@@ -79,6 +79,8 @@ class Metric:
     surrogate : callable, optional
         What the search compares, of the LazyTensors of the prepared arrays: first all of the rows,
         then all of the columns. By default the formula.
+    plain : callable, optional
+        The surrogate, of the points alone, where all other prepared arrays are 0.
     finish : callable
         From the surrogate's values to distances, in NumPy.
     prepare : callable
@@ -94,6 +96,7 @@ class Metric:
     surrogate: Formula | None = None
     finish: Callable[..., Array] = _unchanged
     prepare: Callable[[Array], tuple[Array, ...]] = _as_they_are
+    plain: Formula | None = None
     squares: bool = False
     aliases: tuple[str, ...] = ()
 
@@ -109,6 +112,8 @@ class Metric:
             for points, *rest in map(self.prepare, (queries, database))
         )
         formula = self.surrogate or self.formula
+        if self.plain and not any(a.any() for a in (*x[1:], *y[1:])):
+            formula, x, y = self.plain, x[:1], y[:1]
         value: LazyTensor = formula(*map(Vi, x), *map(Vj, y), **keywords)
         return value
 
@@ -153,7 +158,7 @@ for _metric in (
     Metric("sqeuclidean", _sqdist, None, _as_square, squares=True),
     Metric("manhattan", lambda x, y: (x - y).abs().sum(-1), aliases=("l1", "cityblock")),
     Metric("cosine", lambda x, y: 1 - (x.normalize() | y.normalize()),
-           lambda x, x0, y, y0: x.sqdist(y) + x0 + y0, _in_half, _on_sphere),
+           lambda x, x0, y, y0: x.sqdist(y) + x0 + y0, _in_half, _on_sphere, _sqdist),
     Metric("poincare", lambda x, y: (1 + 2 * x.sqdist(y) / ((1 - x.sqnorm2()) * (1 - y.sqnorm2()))
                                      ).acosh(),
            lambda x, gx, y, gy: x.sqdist(y) / (gx * gy), _twice_arsinh, _in_ball, squares=True),

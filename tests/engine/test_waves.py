@@ -1,0 +1,227 @@
+"""Columns in waves, in chunks, and packed by those who use them: the same results, in less memory.
+
+Blocks of columns are the same in any number of waves, and a row's blocks come in the same order, so
+that results are equal bit by bit.
+"""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import Case, case_of, distance, groups, vector_weight
+from hard_points import assert_smallest
+from sanitize.guard import WORDS
+
+from georeduce.engine import Vi, Vj
+from georeduce.engine.backends import openmp
+from georeduce.engine.backends._base import Data, Task
+from georeduce.engine.config import options
+from georeduce.engine.formula.reductions import REDUCTIONS
+from georeduce.engine.methods import build
+
+pytestmark = pytest.mark.compiler
+
+BOUNDED = [case_of("Kmin_argKmin", 20, "float32"), case_of("argmin", 20, "float64")]
+CASES = [
+    case_of("sum", 3, "float32"),
+    case_of("logsumexp", 3, "float32"),
+    case_of("min_argmin", 3, "float32"),
+    case_of("Kmin_argKmin", 3, "float64"),
+    case_of("sum", 3, "float64", vectors=True),
+    Case("vector_weight", distance, "sumsoftmaxweight", 3, "float32", "j", vector_weight),
+    *BOUNDED,
+]
+NEIGHBOURS = case_of("Kmin_argKmin", 10, "float32")
+K = 5
+
+
+def tasks() -> list[list[Task]]:
+    """Return what this module compiles."""
+    return groups([*CASES, NEIGHBOURS])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unbounded(compiled: None) -> None:
+    """Compile what does the rows that bounds do not prove."""
+    if not openmp.BACKEND.missing():
+        openmp.BACKEND._prepare([(case.task(), False) for case in BOUNDED])
+
+
+class Calls:
+    """Changes how large waves are, and records the calls of compiled functions."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.patch = monkeypatch
+        self.words: list[dict[str, int]] = []
+        for kind, loaded in list(openmp.BACKEND._loaded.items()):
+            monkeypatch.setitem(openmp.BACKEND._loaded, kind, self.recorded(loaded))
+
+    def recorded(self, loaded: openmp.Loaded) -> openmp.Loaded:
+        def run(argument: bytes) -> None:
+            words = struct.unpack(f"{len(argument) // 8}q", argument)
+            self.words.append(dict(zip(WORDS, words, strict=False)))
+            loaded.run(argument)
+
+        return replace(loaded, run=run)
+
+    def limit(self, **limits: float) -> None:
+        openmp._plan.cache_clear()
+        for name, value in limits.items():
+            self.patch.setattr(openmp, name, value)
+
+    def run(self, task: Task, data: Data, n_threads: int = 2) -> list[bytes]:
+        """Return the bytes of the results; the words are those of this call's first kernel."""
+        self.words.clear()
+        with options(n_threads=n_threads):
+            results = [part.tobytes() for part in openmp.BACKEND.run(task, data)]
+        self.words[:] = [w for w in self.words if w["kept"] == self.words[0]["kept"]]
+        return results
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    yield Calls(monkeypatch)
+    openmp._plan.cache_clear()  # of what was planned with other limits
+
+
+def made(case: Case, rng: np.random.Generator, M: int, N: int, *batches: Any) -> tuple[Task, Data]:
+    x, weight = case.tensors(rng, M, N, batches or ((), ()))
+    return build(x, case.reduction, "j", K if REDUCTIONS[case.reduction].keep else 0, weight)
+
+
+def waves(words: list[dict[str, int]]) -> list[tuple[int, int]]:
+    return [(w["from"], w["to"]) for w in words]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("batches", [(), ((2,), (2,)), ((), (2,)), ((2,), ())], ids=str)
+def test_waves_change_nothing(
+    case: Case, batches: Any, calls: Calls, rng: np.random.Generator
+) -> None:
+    loaded = openmp.BACKEND._loaded[case.task(), True]
+    block = loaded.column_block
+    for M, N in ((2 * loaded.row_block + 3, 6 * block + 5), (loaded.row_block + 1, 7 * block)):
+        task, data = made(case, rng, M, N, *batches)
+        calls.limit(WAVE_BYTES=1e9)
+        alone = calls.run(task, data)
+        vectors = -(-N // loaded.lanes)
+        assert set(waves(calls.words)) == {(0, vectors)}
+        # of a block each, and of some
+        packed = loaded.scalar_bytes * loaded.n_columns * block
+        for blocks in (1, 3):
+            calls.limit(WAVE_BYTES=blocks * packed * calls.words[0]["column_batches"] + 1)
+            for n_threads in (1, 2, 5):
+                assert calls.run(task, data, n_threads) == alone
+                starts = list(range(0, vectors, blocks * block // loaded.lanes))
+                assert waves(calls.words) == list(
+                    zip(starts, [*starts[1:], vectors], strict=True)
+                ), "each wave once"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_parts_change_nothing(case: Case, calls: Calls, rng: np.random.Generator) -> None:
+    """Parts of the rows, so that states of few are kept and Ctrl-C acts, with and without waves."""
+    loaded = openmp.BACKEND._loaded[case.task(), True]
+    M, N = 130 * loaded.row_block + 7, 2 * loaded.column_block + 1
+    for batches, m in (((), M), (((3,), (3,)), M // 3), (((3,), ()), M // 3)):
+        task, data = made(case, rng, m, N, *batches)
+        calls.limit(WAVE_BYTES=1e9, STATES_BYTES=1e9, PART=1e18)
+        alone = calls.run(task, data)
+        for limits in (
+            {"STATES_BYTES": 1, "WAVE_BYTES": 1},
+            {"PART": 1},
+            {"PART": 1e5, "WAVE_BYTES": 1},
+        ):
+            calls.limit(**{"WAVE_BYTES": 1e9, "STATES_BYTES": 1e9, "PART": 1e18, **limits})
+            for n_threads in (1, 3):
+                assert calls.run(task, data, n_threads) == alone
+                assert calls.words[-1]["first"] > 0, "in parts"
+                assert ("WAVE_BYTES" in limits) == (calls.words[-1]["from"] > 0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_blocks_packed_by_those_who_use_them(
+    case: Case, calls: Calls, rng: np.random.Generator
+) -> None:
+    """Around the number of rows from which on columns are packed once for all, and in chunks."""
+    loaded = openmp.BACKEND._loaded[case.task(), True]
+    N = 9 * loaded.column_block + 3
+    for M in (1, loaded.row_block - 1, loaded.row_block, loaded.row_block + 1):
+        task, data = made(case, rng, M, N)
+        results = calls.run(task, data, 1)
+        assert calls.words[0]["chunks"] > 1
+        assert (calls.words[0]["scratch"] == calls.words[0]["columns"]) == (M <= loaded.row_block)
+        for n_threads in (2, 7):
+            assert calls.run(task, data, n_threads) == results
+    case.check("openmp", *case.tensors(rng, 3, N))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_batches_of_few_rows(case: Case, calls: Calls, rng: np.random.Generator) -> None:
+    """Each batch is what it is alone, whether columns are packed for it or for all."""
+    N = 300
+    for batches in (((3,), (3,)), ((), (3,)), ((3,), ()), ((2, 1), (1, 3))):
+        for M in (2, 70):
+            x, weight = case.tensors(rng, M, N, batches)
+            case.check("openmp", x, weight, K)
+
+
+# --- Memory -----------------------------------------------------------------------------------
+
+MANY = 1_000_000
+
+
+def allocated(task: Task, data: Data) -> int:
+    """Return the most bytes that a call allocates besides its results; NumPy reports each array."""
+    tracemalloc.start()
+    try:
+        results = openmp.BACKEND.run(task, data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return peak - sum(part.nbytes for part in results)
+
+
+@pytest.mark.parametrize(("M", "D"), [(8, 10), (8, 20)])
+def test_few_rows_hold_no_copy_of_the_columns(M: int, D: int, rng: np.random.Generator) -> None:
+    case = NEIGHBOURS if D == 10 else BOUNDED[0]
+    x, y = rng.random((M, D), np.float32), rng.random((MANY, D), np.float32)
+    task, data = build(Vi(x).sqdist(Vj(y)), case.reduction, "j", 10)
+    assert task is case.task()
+    with options(n_threads=2):
+        assert allocated(task, data) < y.nbytes / 16
+        values, indices = openmp.BACKEND.run(task, data)
+    assert_smallest(values[:2], indices[:2], x[:2], y, 10)
+
+
+def held(M: int, N: int, K: int, threads: int = 2) -> int:
+    """Return the bytes of the buffers of a call."""
+    loaded = openmp.BACKEND._loaded[NEIGHBOURS.task(), True]
+    plan = openmp._plan(loaded, M, N, K, 1, 1, 1)
+    return sum(plan.buffers) + plan.scratch * threads
+
+
+CHUNKED = pytest.mark.xfail(strict=True, reason="where rows are in chunks all columns are packed")
+
+
+@pytest.mark.parametrize(
+    "M", [1, *(pytest.param(m, marks=CHUNKED) for m in (100, 2000)), 10_000, MANY, 10 * MANY]
+)
+def test_memory_stays_flat(M: int) -> None:
+    """What is held has a limit, whatever the sizes."""
+    rows = openmp.STATES_BYTES + 2 * openmp.ALIGNMENT
+    for N in (1000, 100_000, MANY, 30 * MANY):
+        assert held(M, N, 10) < openmp.WAVE_BYTES + rows + 4 * 2**20
+
+
+def test_memory_is_what_is_planned(rng: np.random.Generator) -> None:
+    M, N = 7000, 300_000
+    task, data = made(NEIGHBOURS, rng, M, N)
+    with options(n_threads=2):
+        assert allocated(task, data) < held(M, N, K) + 10_000
