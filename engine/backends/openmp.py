@@ -172,7 +172,7 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=1024)
 def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, parameters: int) -> Plan:
     row_blocks = batches * -(-M // k.row_block)
-    chunks = _chunks(row_blocks, -(-N // k.column_block), N // (16 * K) if K else MAX_CHUNKS)
+    chunks = _chunks(row_blocks, -(-N // k.column_block), N // (64 * K) if K else MAX_CHUNKS)
     kept = min(with_spares(K) if k.bound and K else K, max(N, 1) if not k.bound else N)
     state = k.row_bytes(kept)
     rows = _rounded(k.scalar_bytes * k.n_rows * k.row_block, ALIGNMENT)

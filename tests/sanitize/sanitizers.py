@@ -28,7 +28,10 @@ HERE = Path(__file__).parent
 TESTS = HERE.parent
 SUITE = tuple(
     str(TESTS / "engine" / name)
-    for name in ("test_agree.py", "test_special_values.py", "test_determinism.py")
+    for name in (
+        *("test_agree.py", "test_special_values.py", "test_determinism.py"),
+        *("test_bounds.py", "test_waves.py"),
+    )
 )
 NAME = "GEOREDUCE_SANITIZER"
 """The variable that tells a child which sanitizer it runs under; see plugin.py."""
