@@ -253,7 +253,7 @@ def _launch(
             part = int(PART * threads * k.lanes * len(waves) / plan.work * blocks) + 1
             part = min(max(threads, part), plan.part)
             if unproven is not None and first == last == 0 and blocks >= 16:
-                part = max(threads, blocks // TRIAL)
+                part = max(4, blocks // TRIAL)  # results are not to depend on the threads
         first, last = last, min(last + part, blocks)
         for wave in waves:
             upto = min(wave + plan.wave, plan.vectors)
