@@ -219,7 +219,7 @@ def pairs(dtype: Any) -> tuple[Array, Array]:
     first += [near_one, tiny[0], abs(size[0])]
     second += [wide, rng.normal(size=n), edge]
     with np.errstate(over="ignore"):
-        return tuple(np.concatenate([np.asarray(p, dtype) for p in ps]) for ps in (first, second))  # type: ignore[return-value]
+        return tuple(np.concatenate([np.asarray(p, dtype) for p in ps]) for ps in (first, second))
 
 
 # --- Results ------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def _neighbours(D: int, target: float, form: str) -> Case:
 
 
 def _by(measure: str, form: str, **more: object) -> Case:
-    return Case(f"10nn-{measure}", Neighbours(measure), 10_000, 100_000, **{  # type: ignore[arg-type]
+    return Case(f"10nn-{measure}", Neighbours(measure), 10_000, 100_000, **{
         "D": 10, "K": 10, "against": ("pykeops", "scikit-learn", "numpy"), "target": 10,
         "form": form, **more,
     })  # fmt: skip

@@ -32,10 +32,7 @@ SPARE = 16e6
 CODE = """
 import json, math, time, numpy
 from georeduce.engine import LazyTensor
-def held(word):
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(word)) * 1024
-M, N, D = {M}, {N}, {D}
+{held}M, N, D = {M}, {N}, {D}
 rng = numpy.random.default_rng(0)
 x, y = rng.random((M, D), dtype="float32"), rng.random((N, D), dtype="float32")
 b = rng.random((N, 1), dtype="float32")
@@ -60,7 +57,7 @@ print(json.dumps({{"rounds": rounds, "peak": peak, "data": y.nbytes + b.nbytes}}
 def measured(kind: str, N: int, M: int = ROWS, rounds: int = 7, least: float = 0.05) -> Line:
     """Return seconds of each round, the peak of memory, and the bytes of a copy of the data."""
     D, what = KINDS[kind]
-    code = CODE.format(M=M, N=N, D=D, what=what, rounds=rounds, least=least)
+    code = CODE.format(held=harness.HELD, M=M, N=N, D=D, what=what, rounds=rounds, least=least)
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, check=True, capture_output=True, text=True, cwd=harness.ROOT, env=os.environ

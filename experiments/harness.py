@@ -29,6 +29,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 OURS = "georeduce"
+HELD = """\
+def held(word):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(word)) * 1024
+"""
+# Code for processes of their own: the bytes that /proc says are held, now or at the peak.
 SPOILERS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """Settings of OpenBLAS that some machines come with, and that slow NumPy and scikit-learn down."""
 

@@ -6,6 +6,7 @@ result is compared with float64, within bounds that follow from the arithmetic.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -34,24 +35,24 @@ class Data(NamedTuple):
     b: Array
 
 
-class Problem:
+class Problem(ABC):
     """A computation on two point clouds. It knows no sizes, and nothing of clocks."""
 
+    @abstractmethod
     def data(self, M: int, N: int, D: int, dtype: str, rng: np.random.Generator) -> Data:
         """Return random points, and what is made of them before the clock starts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reduced(self, lazy: Any, data: Data, K: int) -> Any:
         """Compute it with a class of LazyTensors."""
-        raise NotImplementedError
 
+    @abstractmethod
     def peers(self, data: Data, K: int) -> Iterator[tuple[str, Callable[[Data], Any]]]:
         """Yield those that are installed, each as a function of the rows that it is given."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, results: dict[str, Any], data: Data, K: int) -> Checked:
         """Return figures of accuracy; raise where ours, or a peer that is compared, is wrong."""
-        raise NotImplementedError
 
     def ours(self, data: Data, K: int) -> Call:
         return partial(self.reduced, LazyTensor, data, K)
@@ -119,11 +120,11 @@ class KernelSum(Problem):
         power = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * (x @ y.T)
         np.negative(power, out=power)
         if not self.logarithm:
-            return np.exp(power, out=power) @ b  # type: ignore[no-any-return]
+            return np.exp(power, out=power) @ b
         power += b[:, 0]
         top = power.max(axis=1, keepdims=True)
         power -= top
-        return np.log(np.exp(power, out=power).sum(1, keepdims=True)) + top  # type: ignore[no-any-return]
+        return np.log(np.exp(power, out=power).sum(1, keepdims=True)) + top
 
     def check(self, results: dict[str, Any], data: Data, K: int) -> Checked:
         n = sampled(len(data.x[0]), 16, 16)
@@ -166,17 +167,17 @@ class KernelSum(Problem):
 
 
 def _sqdist(x: Array, y: Array) -> Array:
-    return ((x - y) ** 2).sum(-1)  # type: ignore[no-any-return]
+    return ((x - y) ** 2).sum(-1)
 
 
 def _norms(x: Arrays, y: Arrays) -> Array:
     """Return (|x| + |y|)^2: the part of eps that is lost in |x|^2 + |y|^2 - 2 x.y, row by row."""
     top = np.linalg.norm(y[0], axis=1).max()
-    return (np.linalg.norm(x[0], axis=1) + top) ** 2  # type: ignore[no-any-return]
+    return (np.linalg.norm(x[0], axis=1) + top) ** 2
 
 
 def _expanded(x: Arrays, y: Arrays) -> Array:
-    return (x[0] ** 2).sum(1)[:, None] + (y[0] ** 2).sum(1) - 2 * (x[0] @ y[0].T)  # type: ignore[no-any-return]
+    return (x[0] ** 2).sum(1)[:, None] + (y[0] ** 2).sum(1) - 2 * (x[0] @ y[0].T)
 
 
 @dataclass(frozen=True)
@@ -287,7 +288,7 @@ class Neighbours(Problem):
         if not (of.faiss or self.nearest):
             yield from self._pykeops(K)
         if of.dense is not None:
-            yield "numpy", lambda data: smallest(of.dense(data.x, data.y), K)  # type: ignore[misc]
+            yield "numpy", lambda data: smallest(of.dense(data.x, data.y), K)
 
     def check(self, results: dict[str, Any], data: Data, K: int) -> Checked:
         """Check that all found the same neighbours, up to ties within rounding.

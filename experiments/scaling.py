@@ -26,9 +26,9 @@ def cases() -> list[Case]:
     """Return both curves of both kinds."""
     made = []
     for kind, how in KINDS.items():
-        made += [Case(f"{kind}-over-D-{D}", M=ROWS, N=FIXED_N, D=D, **how) for D in DIMS]  # type: ignore[arg-type]
+        made += [Case(f"{kind}-over-D-{D}", M=ROWS, N=FIXED_N, D=D, **how) for D in DIMS]
         D = FIXED_D[kind]
-        made += [Case(f"{kind}-over-N-{N}", M=ROWS, N=N, D=D, **how) for N in COLUMNS]  # type: ignore[arg-type]
+        made += [Case(f"{kind}-over-N-{N}", M=ROWS, N=N, D=D, **how) for N in COLUMNS]
     return made
 
 

@@ -88,6 +88,8 @@ class CpuKernel:
         if self.bound and self.entry.least:
             self.entry = TWO_LEAST
         self.program: Program = lower(self.bound.formula if self.bound else formula, weight)
+        if self.bound:  # where `finish` looks for it
+            assert self.program.n_parameters == self.bound.dim, "the center is all parameters"
         self.schedule: Schedule = schedule(self.program, self.entry)
         self.scalar = "float" if dtype == np.float32 else "double"
         self.states = States(
@@ -110,7 +112,7 @@ class CpuKernel:
         sizes = f"R = {s.rows}, C = GR_REGISTERS >= 32 ? {s.vectors} : {s.few_vectors}"
         if s.vectors == s.few_vectors:
             sizes = f"R = {s.rows}, C = {s.vectors}"
-        blocks = f"RB = {s.row_block}, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, {FLUSH})"
+        blocks = f"RB = {s.row_block}, COLUMN_BLOCK = column_block(NC, C, {FLUSH})"
         hoisted = f"NP = {p.n_parameters}, NR = {p.n_rows}, NC = {p.n_columns}"
         places = [f"SLOT{slot} = {n}" for n, (slot, _, _) in enumerate(p.slots)]
         results = len(self.stored if self.bound else self.entry.keep or self.entry.finish)

@@ -12,7 +12,6 @@ LANES = Dialect(load={})
 SCALARS = Dialect(load={})
 _SCALAR_TYPES = "typedef double V, T; typedef int64_t I; typedef bool B;"
 _ROW_TYPES = {"real": "double", "index": "int64_t", "boolean": "bool"}
-PLACE = "const Call &a, int64_t batch, int64_t i"
 _LANE_TYPES = {"real": "V", "index": "I", "boolean": "B"}
 _RESULT_TYPES = {"real": "T", "index": "int64_t", "boolean": "bool"}
 
@@ -113,7 +112,7 @@ class States:
             "        Row &row = *(Row *)state;",
             *clear,
             "    }",
-            f"    GR_INLINE void begin(Lanes &lanes, char *state, {PLACE}) {{",
+            "    GR_INLINE void begin(Lanes &lanes, const char *state) {",
             "        const Row &row = *(const Row *)state;",
             "        (void)row;",
             *begin,
@@ -272,7 +271,7 @@ class States:
         ]
 
     def _keep(self) -> list[str]:
-        """Print the lists of the K smallest, for which ``kernel.h`` has the code."""
+        """Print the lists of the K smallest, for which ``smallest.h`` has the code."""
         stored = {
             "values": ("T", "k < s.count ? s.entries()[k].value : GR_INF(T)"),
             "indices": ("int64_t", "k < s.count ? s.entries()[k].column : -1"),
@@ -286,7 +285,7 @@ class States:
             lines = self._proof("finish_smallest(a, ", "s", "a.n.K")
         return [
             "    static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }",
-            f"    GR_INLINE void begin(Lanes &, char *, {PLACE}) {{}}",
+            "    GR_INLINE void begin(Lanes &, const char *) {}",
             "    GR_INLINE void end(Lanes &, char *, int64_t) {}",
             "    static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }",
             "    static void finish(const Call &a, char *state, int64_t at) {",

@@ -10,11 +10,6 @@
 
 #include "exact.h"
 
-#if defined(__clang__)
-#define GR_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define GR_UNROLL _Pragma("GCC unroll 32")
-#endif
 // Vector registers.
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define GR_REGISTERS 32
@@ -89,16 +84,16 @@ template <class T, int SLOTS, int RESULTS> struct Call {
 template <class K> struct Driver {
     typedef typename K::T T;
     typedef typename K::Call Call;
-    static constexpr int L = lanes_of<T>::count, RB = K::ROW_BLOCK, CB = K::COLUMN_BLOCK;
+    static constexpr int L = lanes_of<T>::count, RB = K::RB, CB = K::COLUMN_BLOCK;
     static constexpr int TAIL = K::R > 1 ? K::R / 2 : 1;
     static_assert(RB % L == 0 && RB % K::R == 0 && RB % TAIL == 0 && CB % K::C == 0, "blocks of whole tiles");
     static constexpr int64_t ROW_BYTES = (sizeof(T) * K::NR * RB + 63) / 64 * 64;
 
     // R rows and a block of columns, of which `left` exist.
-    template <int R> static void strip(const Call &a, int64_t batch, int64_t i, const T *par, const T *rows, const T *columns, int64_t left, char *states, int64_t row_bytes, int64_t j0) {
+    template <int R> static void strip(const T *par, const T *rows, const T *columns, int64_t left, char *states, int64_t row_bytes, int64_t j0) {
         constexpr int C = K::C;
         typename K::Lanes lanes[R];
-        GR_UNROLL for (int r = 0; r < R; r++) K::begin(lanes[r], states + r * row_bytes, a, batch, i + r);
+        GR_UNROLL for (int r = 0; r < R; r++) K::begin(lanes[r], states + r * row_bytes);
         int64_t v = 0;
         for (; (v + C) * L <= left; v += C)
             K::template tile<R, C, false>(par, rows, columns + v * K::NC * L, C * L, lanes, states, row_bytes, j0, (int)(v * L));
@@ -129,8 +124,8 @@ template <class K> struct Driver {
                 columns = packed;
             }
             for (int r = 0; r < m;) {
-                if (m - r > TAIL) strip<K::R>(a, batch, i0 + r, par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += K::R;
-                else strip<TAIL>(a, batch, i0 + r, par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += TAIL;
+                if (m - r > TAIL) strip<K::R>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += K::R;
+                else strip<TAIL>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += TAIL;
             }
         }
     }

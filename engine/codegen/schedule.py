@@ -13,8 +13,6 @@ from .ir import Declare, Let, Loop, Program, Statement, walk
 
 FUNCTION = 14
 """About how many instructions an elementary function has."""
-SHORT = ("where(", "lesser(", "greater(", "abs(", "minimum(", "maximum(")
-"""Spellings of functions that are an instruction or two."""
 FLUSH = 64
 """Vectors of columns whose float32 sums are added up before they go to a double."""
 
@@ -46,8 +44,7 @@ def cost(body: tuple[Statement, ...]) -> int:
     total = 0
     for s in walk(body):
         if isinstance(s, Let):
-            spelled = s.op.code
-            total += FUNCTION if "(" in spelled and not spelled.startswith(SHORT) else 1
+            total += FUNCTION if "(" in s.op.code and not s.op.short else 1
     return total
 
 

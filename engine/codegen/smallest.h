@@ -186,9 +186,8 @@ template <class T> struct Smallest {
         sort(v, c, count, v + count, c + count);
     }
 
-    // ---- in steps of many, for code that makes the values of a tile one vector after the other --
+    // ---- in steps: `start` with the first column, `append` at most OFFERED values, `settle` ------
 
-    // `start` with the first column, `append` values of at most OFFERED columns, `settle`.
     GR_INLINE void start(Smallest &s, int64_t column) {
         if (s.count == s.kept) s.base = column;
         else if (__builtin_expect(sizeof(T) < 8 && column - s.base >= SPAN - OFFERED, 0))
@@ -374,16 +373,6 @@ template <class T> struct Smallest {
         __builtin_memcpy(c, c2, n * sizeof(int64_t));
     }
 };
-
-// Offer the values whose bit is set, of consecutive columns.
-template <class T>
-GR_OUTLINE void offer_all(Smallest<T> &row, const T *values, uint64_t hits, int64_t column) {
-    typedef Smallest<T> S;
-    S::start(row, column);
-    for (int k = 0; k < S::OFFERED && hits >> k; k += S::L)
-        S::append(row, loadu(values + k), hits >> k & first_lanes(S::L), column + k);
-    S::settle(row);
-}
 
 } // namespace gr
 #endif

@@ -62,6 +62,8 @@ class Op:
     steady : bool
         A small relative error of an argument is no more than that in the result, or in its
         terms: compiled backends may then round an argument twice.
+    short : bool
+        Whether a function in `code` is an instruction or two on vectors, not some dozen.
     internal : bool
         Only a part of derived operations and casts: users get no method for it.
     index : callable, optional
@@ -89,6 +91,7 @@ class Op:
     params: tuple[str, ...] = ()
     defaults: tuple[Any, ...] = ()
     steady: bool = False
+    short: bool = False
     internal: bool = False
     index: Callable[..., Any] | None = None
     fold: str = ""

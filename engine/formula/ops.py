@@ -62,7 +62,8 @@ neg = Op("neg", "Opposite.", numpy=np.negative, code="-{0}", symbol="-", precede
          dunder="neg", steady=True)  # fmt: skip
 square = Op("square", "Square.", numpy=np.square, code="{0} * {0}", steady=True)
 inv = Op("inv", "Inverse 1 / x.", numpy=np.reciprocal, code="inv({0})", domain=(0.5, 3.0))
-abs_ = Op("abs", "Absolute value.", numpy=np.abs, code="abs({0})", dunder="abs")
+abs_ = Op("abs", "Absolute value.", numpy=np.abs, code="abs({0})", dunder="abs",
+          short=True)  # fmt: skip
 sign = Op("sign", "Sign: -1, 0 or 1.", numpy=np.sign, code="sign({0})")
 step = Op("step", "0 where x < 0, else 1.", numpy=lambda x: np.where(x < 0, 0, 1).astype(x.dtype),
           code="step({0})")  # fmt: skip
@@ -72,9 +73,9 @@ rsqrt = Op("rsqrt", "Inverse square root.", numpy=lambda x: 1 / np.sqrt(x), code
 pow_ = Op("pow", "Power x ** y with a real exponent.", _R2, numpy=np.power,
           code="pow({0}, {1})", domain=(0.1, 3.0))  # fmt: skip
 minimum = Op("minimum", "Smaller of two; NaN if one is.", _R2, numpy=np.minimum,
-             code="minimum({0}, {1})")  # fmt: skip
+             code="minimum({0}, {1})", short=True)  # fmt: skip
 maximum = Op("maximum", "Larger of two; NaN if one is.", _R2, numpy=np.maximum,
-             code="maximum({0}, {1})")  # fmt: skip
+             code="maximum({0}, {1})", short=True)  # fmt: skip
 floor = Op("floor", "Largest integer not above.", numpy=np.floor, code="floor({0})")
 ceil = Op("ceil", "Smallest integer not below.", numpy=np.ceil, code="ceil({0})")
 rint = Op("rint", "Nearest integer, halves to even.", numpy=np.rint, code="round({0})")
@@ -125,12 +126,12 @@ logical_or = Op("logical_or", "One or both; `|` is the scalar product.", _B2, "b
 logical_not = Op("logical_not", "Not.", ("boolean",), "boolean", np.logical_not, "!{0}",
                  dunder="invert")  # fmt: skip
 where = Op("where", "y where x is true, else z.", ("boolean", "same", "same"), "same",
-           np.where, "where({0}, {1}, {2})")  # fmt: skip
+           np.where, "where({0}, {1}, {2})", short=True)  # fmt: skip
 lesser = Op("lesser", "x where x < y, else y: y where one is NaN.", _R2,
-            numpy=lambda x, y: np.where(x < y, x, y), code="lesser({0}, {1})",
+            numpy=lambda x, y: np.where(x < y, x, y), code="lesser({0}, {1})", short=True,
             internal=True)  # fmt: skip
 greater = Op("greater", "x where x > y, else y: y where one is NaN.", _R2,
-             numpy=lambda x, y: np.where(x > y, x, y), code="greater({0}, {1})",
+             numpy=lambda x, y: np.where(x > y, x, y), code="greater({0}, {1})", short=True,
              internal=True)  # fmt: skip
 to_real = Op("to_real", "An index as a real number.", ("index",), "real", code="to_real({0})",
              numpy=lambda x: x.astype(np.float64), internal=True)  # fmt: skip

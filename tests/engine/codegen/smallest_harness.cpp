@@ -6,7 +6,7 @@
 
 using namespace gr;
 
-enum Way { TILES, VALUES, VECTORS, MASKS, MERGED, WAYS };
+enum Way { TILES, VALUES, MERGED, WAYS };
 
 template <class T> struct Row {
     typedef Smallest<T> S;
@@ -39,17 +39,6 @@ template <class T> struct Row {
             int64_t k = 0;
             if (way == VALUES) {
                 for (; k < run; k++) S::offer(*list, v[j + k], column + k);
-            } else if (way == MASKS) {
-                uint64_t hits = 0;
-                for (k = 0; k < run; k++) hits |= (uint64_t) !(v[j + k] >= list->limit) << k;
-                offer_all(*list, v + j, hits, column);
-            } else if (way == VECTORS) {
-                S::start(*list, column);
-                for (; k < run; k += L) {
-                    const int left = run - k < L ? (int)(run - k) : L;
-                    S::append(*list, loadu(v + j + k), first_lanes(left), column + k);
-                }
-                S::settle(*list);
             } else {
                 for (; k + 4 * L <= run; k += 4 * L) tile<4>(v + j + k, column + k, 64);
                 for (; k < run; k += L) tile<1>(v + j + k, column + k, run - k < L ? (int)(run - k) : L);

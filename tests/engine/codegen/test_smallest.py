@@ -14,7 +14,7 @@ from experiments import accuracy
 pytestmark = [pytest.mark.compiler, pytest.mark.compiles]
 
 Real = np.ndarray
-WAYS = ["tiles", "values", "vectors", "masks", "merged"]
+WAYS = ["tiles", "values", "merged"]
 """How values come to a list: see ``Way`` in the harness."""
 DTYPES = ["float32", "float64"]
 SOME = [1, 2, 3, 7, 8, 9, 16, 17, 50, 64, 65, 100, 127, 500, 1000, 2000]

@@ -2,13 +2,13 @@
 
 // count over j of lt(sum(square(x0 - y1)), 1), float
 namespace gr {
-struct kernel_609d1b49f9518cbf {
+struct kernel_9535ff45f948d274 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 2, 1> Call;
     static constexpr int L = lanes_of<T>::count, NP = 0, NR = 2, NC = 2, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 96, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 96, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1;
     struct Lanes { I s0[1]; };
     struct Row { int64_t s0[1]; };
@@ -67,7 +67,7 @@ struct kernel_609d1b49f9518cbf {
         Row &row = *(Row *)state;
         for (int e = 0; e < 1; e++) row.s0[e] = I{} + 0;
     }
-    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 1; e++) lanes.s0[e] = I{} + 0;
@@ -106,13 +106,13 @@ struct kernel_609d1b49f9518cbf {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_609d1b49f9518cbf(const gr::kernel_609d1b49f9518cbf::Call *call) {
-    gr::Driver<gr::kernel_609d1b49f9518cbf>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_9535ff45f948d274(const gr::kernel_9535ff45f948d274::Call *call) {
+    gr::Driver<gr::kernel_9535ff45f948d274>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_609d1b49f9518cbf(gr::Layout *to) {
-    typedef gr::kernel_609d1b49f9518cbf K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_9535ff45f948d274(gr::Layout *to) {
+    typedef gr::kernel_9535ff45f948d274 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_609d1b49f9518cbf(int64_t K) {
-    return gr::kernel_609d1b49f9518cbf::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_9535ff45f948d274(int64_t K) {
+    return gr::kernel_9535ff45f948d274::row_bytes(K);
 }

@@ -2,13 +2,13 @@
 
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)) * take(y1, 0, 1, 2), double
 namespace gr {
-struct kernel_9b25708f545eb6fc {
+struct kernel_70496a52710d3d8f {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 3, 1> Call;
     static constexpr int L = lanes_of<T>::count, NP = 1, NR = 10, NC = 12, R = 2, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 128, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 128, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1, SLOT2 = 2;
     struct Lanes { V s0[2]; };
     struct Row { double s0[2]; };
@@ -83,7 +83,7 @@ struct kernel_9b25708f545eb6fc {
         Row &row = *(Row *)state;
         for (int e = 0; e < 2; e++) row.s0[e] = V{} + T(0.0);
     }
-    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 2; e++) lanes.s0[e] = V{} + T(0.0);
@@ -116,13 +116,13 @@ struct kernel_9b25708f545eb6fc {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_9b25708f545eb6fc(const gr::kernel_9b25708f545eb6fc::Call *call) {
-    gr::Driver<gr::kernel_9b25708f545eb6fc>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_70496a52710d3d8f(const gr::kernel_70496a52710d3d8f::Call *call) {
+    gr::Driver<gr::kernel_70496a52710d3d8f>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_9b25708f545eb6fc(gr::Layout *to) {
-    typedef gr::kernel_9b25708f545eb6fc K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_70496a52710d3d8f(gr::Layout *to) {
+    typedef gr::kernel_70496a52710d3d8f K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_9b25708f545eb6fc(int64_t K) {
-    return gr::kernel_9b25708f545eb6fc::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_70496a52710d3d8f(int64_t K) {
+    return gr::kernel_70496a52710d3d8f::row_bytes(K);
 }

@@ -2,13 +2,13 @@
 
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)), float
 namespace gr {
-struct kernel_e49e64680d93cf12 {
+struct kernel_c746b25688535d83 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 3, 1> Call;
     static constexpr int L = lanes_of<T>::count, NP = 1, NR = 3, NC = 3, R = 2, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 128, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 128, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1, SLOT2 = 2;
     struct Lanes { V s0[1]; };
     struct Row { double s0[1]; };
@@ -72,7 +72,7 @@ struct kernel_e49e64680d93cf12 {
         Row &row = *(Row *)state;
         for (int e = 0; e < 1; e++) row.s0[e] = V{} + T(0.0);
     }
-    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + T(0.0);
@@ -105,13 +105,13 @@ struct kernel_e49e64680d93cf12 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_e49e64680d93cf12(const gr::kernel_e49e64680d93cf12::Call *call) {
-    gr::Driver<gr::kernel_e49e64680d93cf12>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_c746b25688535d83(const gr::kernel_c746b25688535d83::Call *call) {
+    gr::Driver<gr::kernel_c746b25688535d83>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_e49e64680d93cf12(gr::Layout *to) {
-    typedef gr::kernel_e49e64680d93cf12 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_c746b25688535d83(gr::Layout *to) {
+    typedef gr::kernel_c746b25688535d83 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_e49e64680d93cf12(int64_t K) {
-    return gr::kernel_e49e64680d93cf12::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_c746b25688535d83(int64_t K) {
+    return gr::kernel_c746b25688535d83::row_bytes(K);
 }

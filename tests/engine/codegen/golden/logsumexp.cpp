@@ -2,13 +2,13 @@
 
 // logsumexp over j of sum(square(x0 - y1)), float
 namespace gr {
-struct kernel_594e3a27e8b6a3c7 {
+struct kernel_360dec84cd16d331 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 2, 1> Call;
     static constexpr int L = lanes_of<T>::count, NP = 0, NR = 3, NC = 3, R = 2, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 128, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 128, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1;
     struct Lanes { V s0[1]; V s1[1]; };
     struct Row { double s0[1]; double s1[1]; };
@@ -87,7 +87,7 @@ struct kernel_594e3a27e8b6a3c7 {
         for (int e = 0; e < 1; e++) row.s0[e] = V{} - GR_INF(T);
         for (int e = 0; e < 1; e++) row.s1[e] = V{} + T(0.0);
     }
-    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + (T)row.s0[e];
@@ -160,13 +160,13 @@ struct kernel_594e3a27e8b6a3c7 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_594e3a27e8b6a3c7(const gr::kernel_594e3a27e8b6a3c7::Call *call) {
-    gr::Driver<gr::kernel_594e3a27e8b6a3c7>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_360dec84cd16d331(const gr::kernel_360dec84cd16d331::Call *call) {
+    gr::Driver<gr::kernel_360dec84cd16d331>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_594e3a27e8b6a3c7(gr::Layout *to) {
-    typedef gr::kernel_594e3a27e8b6a3c7 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_360dec84cd16d331(gr::Layout *to) {
+    typedef gr::kernel_360dec84cd16d331 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_594e3a27e8b6a3c7(int64_t K) {
-    return gr::kernel_594e3a27e8b6a3c7::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_360dec84cd16d331(int64_t K) {
+    return gr::kernel_360dec84cd16d331::row_bytes(K);
 }

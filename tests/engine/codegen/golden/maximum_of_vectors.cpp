@@ -2,13 +2,13 @@
 
 // max over j of x0 * y1 - exp(y1), float
 namespace gr {
-struct kernel_b9cfb40ca197bfe7 {
+struct kernel_71d0c73a4abdb8d4 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 2, 1> Call;
     static constexpr int L = lanes_of<T>::count, NP = 0, NR = 3, NC = 6, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 96, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 96, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1;
     struct Lanes { V s0[3]; };
     struct Row { double s0[3]; };
@@ -62,7 +62,7 @@ struct kernel_b9cfb40ca197bfe7 {
         Row &row = *(Row *)state;
         for (int e = 0; e < 3; e++) row.s0[e] = V{} - GR_INF(T);
     }
-    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 3; e++) lanes.s0[e] = V{} - GR_INF(T);
@@ -101,13 +101,13 @@ struct kernel_b9cfb40ca197bfe7 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_b9cfb40ca197bfe7(const gr::kernel_b9cfb40ca197bfe7::Call *call) {
-    gr::Driver<gr::kernel_b9cfb40ca197bfe7>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_71d0c73a4abdb8d4(const gr::kernel_71d0c73a4abdb8d4::Call *call) {
+    gr::Driver<gr::kernel_71d0c73a4abdb8d4>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_b9cfb40ca197bfe7(gr::Layout *to) {
-    typedef gr::kernel_b9cfb40ca197bfe7 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_71d0c73a4abdb8d4(gr::Layout *to) {
+    typedef gr::kernel_71d0c73a4abdb8d4 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_b9cfb40ca197bfe7(int64_t K) {
-    return gr::kernel_b9cfb40ca197bfe7::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_71d0c73a4abdb8d4(int64_t K) {
+    return gr::kernel_71d0c73a4abdb8d4::row_bytes(K);
 }

@@ -2,13 +2,13 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
-struct kernel_eadfcd9e1c498eac {
+struct kernel_11cf6f07ed7efc9a {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 2, 1> Call;
     static constexpr int L = lanes_of<T>::count, NP = 0, NR = 5, NC = 5, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 96, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 96, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1;
     struct Lanes { V s0[1]; I s1[1]; };
     struct Row { double s0[1]; int64_t s1[1]; };
@@ -70,7 +70,7 @@ struct kernel_eadfcd9e1c498eac {
         for (int e = 0; e < 1; e++) row.s0[e] = V{} + GR_INF(T);
         for (int e = 0; e < 1; e++) row.s1[e] = I{} + -1;
     }
-    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + GR_INF(T);
@@ -137,13 +137,13 @@ struct kernel_eadfcd9e1c498eac {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_eadfcd9e1c498eac(const gr::kernel_eadfcd9e1c498eac::Call *call) {
-    gr::Driver<gr::kernel_eadfcd9e1c498eac>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_11cf6f07ed7efc9a(const gr::kernel_11cf6f07ed7efc9a::Call *call) {
+    gr::Driver<gr::kernel_11cf6f07ed7efc9a>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_eadfcd9e1c498eac(gr::Layout *to) {
-    typedef gr::kernel_eadfcd9e1c498eac K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_11cf6f07ed7efc9a(gr::Layout *to) {
+    typedef gr::kernel_11cf6f07ed7efc9a K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_eadfcd9e1c498eac(int64_t K) {
-    return gr::kernel_eadfcd9e1c498eac::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_11cf6f07ed7efc9a(int64_t K) {
+    return gr::kernel_11cf6f07ed7efc9a::row_bytes(K);
 }

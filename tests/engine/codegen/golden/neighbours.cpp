@@ -2,13 +2,13 @@
 
 // Kmin_argKmin over j of sum(square(x0 - y1)), float
 namespace gr {
-struct kernel_183059c22058ab5d {
+struct kernel_cbd23e594def9ca4 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 2, 2> Call;
     static constexpr int L = lanes_of<T>::count, NP = 0, NR = 3, NC = 3, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 96, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 96, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1;
     struct Lanes {};
     typedef Smallest<T> Row;
@@ -68,7 +68,7 @@ struct kernel_183059c22058ab5d {
         }
     }
     static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }
-    GR_INLINE void begin(Lanes &, char *, const Call &a, int64_t batch, int64_t i) {}
+    GR_INLINE void begin(Lanes &, const char *) {}
     GR_INLINE void end(Lanes &, char *, int64_t) {}
     static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }
     static void finish(const Call &a, char *state, int64_t at) {
@@ -81,13 +81,13 @@ struct kernel_183059c22058ab5d {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_183059c22058ab5d(const gr::kernel_183059c22058ab5d::Call *call) {
-    gr::Driver<gr::kernel_183059c22058ab5d>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_cbd23e594def9ca4(const gr::kernel_cbd23e594def9ca4::Call *call) {
+    gr::Driver<gr::kernel_cbd23e594def9ca4>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_183059c22058ab5d(gr::Layout *to) {
-    typedef gr::kernel_183059c22058ab5d K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_cbd23e594def9ca4(gr::Layout *to) {
+    typedef gr::kernel_cbd23e594def9ca4 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_183059c22058ab5d(int64_t K) {
-    return gr::kernel_183059c22058ab5d::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_cbd23e594def9ca4(int64_t K) {
+    return gr::kernel_cbd23e594def9ca4::row_bytes(K);
 }

@@ -2,13 +2,13 @@
 
 // argKmin over j of sum(square(x0 - y1)), by bounds, float
 namespace gr {
-struct kernel_c192c4d5911e874c {
+struct kernel_36f4c975fec1fbb4 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 3, 1> Call;
     static constexpr int L = lanes_of<T>::count, NP = 100, NR = 100, NC = 101, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 48, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 48, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1, SLOT2 = 2;
     static constexpr double KAPPA = 2.703666687011719e-05, TINY = 5.078135595552282e-36, MOST = 4.2535293329816107e+37;
     struct Lanes {};
@@ -103,25 +103,25 @@ struct kernel_c192c4d5911e874c {
         }
     }
     static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }
-    GR_INLINE void begin(Lanes &, char *, const Call &a, int64_t batch, int64_t i) {}
+    GR_INLINE void begin(Lanes &, const char *) {}
     GR_INLINE void end(Lanes &, char *, int64_t) {}
     static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }
     static void finish(const Call &a, char *state, int64_t at) {
         Row &s = *(Row *)state;
-        const Exact<100, kernel_c192c4d5911e874c, T> exact(a, a.slots[SLOT0], a.slots[SLOT1], at);
+        const Exact<100, kernel_36f4c975fec1fbb4, T> exact(a, a.slots[SLOT0], a.slots[SLOT1], at);
         T *values = nullptr;
         int64_t *indices = (int64_t *)a.results[0] + at * a.n.K;
         a.unproven[at] = !finish_smallest(a, exact, a.parameters + (a.n.parameter_batches > 1 ? at / a.n.M : 0) * NP, s, values, indices);
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_c192c4d5911e874c(const gr::kernel_c192c4d5911e874c::Call *call) {
-    gr::Driver<gr::kernel_c192c4d5911e874c>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_36f4c975fec1fbb4(const gr::kernel_36f4c975fec1fbb4::Call *call) {
+    gr::Driver<gr::kernel_36f4c975fec1fbb4>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_c192c4d5911e874c(gr::Layout *to) {
-    typedef gr::kernel_c192c4d5911e874c K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_36f4c975fec1fbb4(gr::Layout *to) {
+    typedef gr::kernel_36f4c975fec1fbb4 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_c192c4d5911e874c(int64_t K) {
-    return gr::kernel_c192c4d5911e874c::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_36f4c975fec1fbb4(int64_t K) {
+    return gr::kernel_36f4c975fec1fbb4::row_bytes(K);
 }

@@ -2,13 +2,13 @@
 
 // prod over j of concat(1 + x0 * y1 / p2, cos(take(x0, 1, -1, 2)) * sqrt(p3)), double
 namespace gr {
-struct kernel_3c33e948527b05d1 {
+struct kernel_4f19a7ae34b0b0e4 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 4, 1> Call;
     static constexpr int L = lanes_of<T>::count, NP = 3, NR = 4, NC = 2, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 96, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 96, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1, SLOT2 = 2, SLOT3 = 3;
     struct Lanes { V s0[4]; };
     struct Row { double s0[4]; };
@@ -82,7 +82,7 @@ struct kernel_3c33e948527b05d1 {
         Row &row = *(Row *)state;
         for (int e = 0; e < 4; e++) row.s0[e] = V{} + T(1.0);
     }
-    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 4; e++) lanes.s0[e] = V{} + T(1.0);
@@ -121,13 +121,13 @@ struct kernel_3c33e948527b05d1 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_3c33e948527b05d1(const gr::kernel_3c33e948527b05d1::Call *call) {
-    gr::Driver<gr::kernel_3c33e948527b05d1>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_4f19a7ae34b0b0e4(const gr::kernel_4f19a7ae34b0b0e4::Call *call) {
+    gr::Driver<gr::kernel_4f19a7ae34b0b0e4>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_3c33e948527b05d1(gr::Layout *to) {
-    typedef gr::kernel_3c33e948527b05d1 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_4f19a7ae34b0b0e4(gr::Layout *to) {
+    typedef gr::kernel_4f19a7ae34b0b0e4 K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_3c33e948527b05d1(int64_t K) {
-    return gr::kernel_3c33e948527b05d1::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_4f19a7ae34b0b0e4(int64_t K) {
+    return gr::kernel_4f19a7ae34b0b0e4::row_bytes(K);
 }

@@ -2,13 +2,13 @@
 
 // sumsoftmaxweight over j of -sum(square(x0 - y1)), weight x0 * y1, float
 namespace gr {
-struct kernel_1cb983b39a85a6ae {
+struct kernel_69c9805fdc33966c {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 2, 1> Call;
     static constexpr int L = lanes_of<T>::count, NP = 0, NR = 3, NC = 3, R = 2, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 128, ROW_BLOCK = RB, COLUMN_BLOCK = column_block(NC, C, 64);
+    static constexpr int RB = 128, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1;
     struct Lanes { V s0[1]; V s1[1]; V s2[3]; };
     struct Row { double s0[1]; double s1[1]; double s2[3]; };
@@ -106,7 +106,7 @@ struct kernel_1cb983b39a85a6ae {
         for (int e = 0; e < 1; e++) row.s1[e] = V{} + T(0.0);
         for (int e = 0; e < 3; e++) row.s2[e] = V{} + T(0.0);
     }
-    GR_INLINE void begin(Lanes &lanes, char *state, const Call &a, int64_t batch, int64_t i) {
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
         const Row &row = *(const Row *)state;
         (void)row;
         for (int e = 0; e < 1; e++) lanes.s0[e] = V{} + (T)row.s0[e];
@@ -189,13 +189,13 @@ struct kernel_1cb983b39a85a6ae {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_1cb983b39a85a6ae(const gr::kernel_1cb983b39a85a6ae::Call *call) {
-    gr::Driver<gr::kernel_1cb983b39a85a6ae>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_69c9805fdc33966c(const gr::kernel_69c9805fdc33966c::Call *call) {
+    gr::Driver<gr::kernel_69c9805fdc33966c>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_1cb983b39a85a6ae(gr::Layout *to) {
-    typedef gr::kernel_1cb983b39a85a6ae K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_69c9805fdc33966c(gr::Layout *to) {
+    typedef gr::kernel_69c9805fdc33966c K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_1cb983b39a85a6ae(int64_t K) {
-    return gr::kernel_1cb983b39a85a6ae::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_69c9805fdc33966c(int64_t K) {
+    return gr::kernel_69c9805fdc33966c::row_bytes(K);
 }
