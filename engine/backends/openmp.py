@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..codegen.bound import Bound, with_spares
-from ..codegen.cpu import PREAMBLE, CpuKernel, cpu_kernel
+from ..codegen.bound import Bound, ball, lower_bound, with_spares
+from ..codegen.cpu import BOUND_PREAMBLE, PREAMBLE, BoundKernel, CpuKernel, cpu_kernel
 from ..formula.expr import variables
 from ._base import Array, Backend, Data, Task, empty_results
 from ._cache import load
@@ -28,6 +28,7 @@ HEADERS = tuple(
         "kernel.h",
         "pack.h",
         "exact.h",
+        "fixed.h",
         "smallest.h",
         "simd.h",
         "simd_math.h",
@@ -79,25 +80,34 @@ class OpenMPBackend(Backend):
         return "" if self._loaded or find_compiler() is not None else why_no_compiler()
 
     def source(self, task: Task) -> str:
-        """Return the C++ of a task; it includes ``kernel.h`` and ``simd.h``."""
-        return PREAMBLE + self._kernel(task).source
+        """Return the C++ of a task; it includes ``kernel.h`` and ``simd.h``.
+
+        Where there are bounds, it is the kernel for rows and columns too few for them.
+        """
+        kernel = self._kernel(task, False)
+        assert kernel is not None
+        return PREAMBLE + kernel.source
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Compile many tasks as one translation unit, which is faster than one by one."""
-        self._prepare([(task, True) for task in tasks])
+        both = [(task, bounded) for task in tasks for bounded in (False, True)]
+        self._prepare([kind for kind in both if self._kernel(*kind)])
 
     def _prepare(self, kinds: Sequence[tuple[Task, bool]]) -> None:
         new = {kind: self._kernel(*kind) for kind in kinds if kind not in self._loaded}
         if not new:
             return
-        sources = dict.fromkeys(kernel.source for kernel in new.values())
-        library = load(PREAMBLE + "\n".join(sources), HEADERS)
+        sources = dict.fromkeys(kernel.source for kernel in new.values() if kernel)
+        bounds = any(bounded for _, bounded in new)
+        library = load((BOUND_PREAMBLE if bounds else PREAMBLE) + "\n".join(sources), HEADERS)
         for kind, kernel in new.items():
+            assert kernel is not None, "there are bounds"
             self._loaded[kind] = _open(library, kernel)
 
     def run(self, task: Task, data: Data) -> tuple[Array, ...]:
         """Return the results, see `Backend.run`."""
-        return self._run(task, data, True)
+        bound = lower_bound(task.formula, task.reduction)
+        return self._run(task, data, bound is not None and bound.pays(data.M, data.N, data.K))
 
     def _run(self, task: Task, data: Data, bounded: bool) -> tuple[Array, ...]:
         loaded = self._loaded.get((task, bounded))
@@ -109,7 +119,7 @@ class OpenMPBackend(Backend):
             return results
         if loaded.bound is not None:
             unproven = np.empty((*data.batch, data.M), np.bool_)
-            _launch(loaded, _with_center(data, loaded.bound), results, unproven)
+            _launch(loaded, _with_ball(data, loaded.bound), results, unproven)
             _again(task, data, results, unproven, lambda part: self._run(task, part, False))
         else:
             _launch(loaded, data, results)
@@ -120,13 +130,11 @@ class OpenMPBackend(Backend):
         return results
 
     @staticmethod
-    def _kernel(task: Task, bounded: bool = True) -> CpuKernel:
+    def _kernel(task: Task, bounded: bool) -> CpuKernel | BoundKernel | None:
         return cpu_kernel(task.formula, task.weight, task.reduction, task.dtype, bounded)
 
 
-def _open(library: ctypes.CDLL, kernel: CpuKernel) -> Loaded:
-    from ..codegen.schedule import cost
-
+def _open(library: ctypes.CDLL, kernel: CpuKernel | BoundKernel) -> Loaded:
     layout = (ctypes.c_int64 * 7)()
     getattr(library, f"layout_{kernel.name}")(layout)
     run = getattr(library, f"run_{kernel.name}")
@@ -136,14 +144,13 @@ def _open(library: ctypes.CDLL, kernel: CpuKernel) -> Loaded:
     if not kernel.entry.keep:
         size = row_bytes(0)
         row_bytes = lambda K: size  # noqa: E731  (a call less)
-    program = kernel.program
     sizes = tuple(int(n) for n in layout)
     lanes, row_block, column_block, n_parameters, n_rows, n_columns, scalar_bytes = sizes
     return Loaded(
         run,
         row_bytes,
-        program.slots,
-        2 + cost(program.pair),
+        kernel.slots,
+        kernel.pair_cost,
         lanes,
         row_block,
         column_block,
@@ -208,16 +215,9 @@ def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, paramet
     )
 
 
-def _with_center(data: Data, bound: Bound) -> Data:
-    """Return the data with a center of the columns, the median of some: outliers do not move it."""
-    points = data.arrays[bound.column]
-    some = np.sort(points[..., :: max(1, data.N // 32), :], axis=-2)
-    if data.N:
-        center = some[..., some.shape[-2] // 2, None, :]
-        center = np.where(np.isfinite(center), center, points.dtype.type(0))
-    else:
-        center = np.zeros((1, bound.dim), points.dtype)
-    return data._replace(arrays=[*data.arrays[: bound.center], center])
+def _with_ball(data: Data, bound: Bound) -> Data:
+    inside = ball(data.arrays[bound.row], data.arrays[bound.column])
+    return data._replace(arrays=[*data.arrays[: bound.ball], inside])
 
 
 def _rounded(size: int, unit: int) -> int:

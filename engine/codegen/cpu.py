@@ -28,7 +28,7 @@ from ..formula.reductions import (
     w,
 )
 from . import ir
-from .bound import TWO_LEAST, lower_bound
+from .bound import Bound, lower_bound
 from .clike import Dialect, Printer, TilePrinter, literal, scalars
 from .cpu_states import States
 from .ir import Component, Program, index_text
@@ -70,9 +70,9 @@ class CpuKernel:
         By what.
     dtype : dtype
         float32 or float64.
-    bounded : bool
-        Whether bounds may be used, where there are any.
     """
+
+    bound = None
 
     def __init__(
         self,
@@ -80,30 +80,18 @@ class CpuKernel:
         weight: Expr | None,
         reduction: str,
         dtype: np.dtype[np.floating],
-        bounded: bool = True,
     ) -> None:
         self.entry: Reduction = REDUCTIONS[reduction]
-        self.stored = self.entry.keep or self.entry.least
-        self.bound = lower_bound(formula, dtype) if bounded and self.stored else None
-        if self.bound and self.entry.least:
-            self.entry = TWO_LEAST
-        self.program: Program = lower(self.bound.formula if self.bound else formula, weight)
-        if self.bound:  # where `finish` looks for it
-            assert self.program.n_parameters == self.bound.dim, "the center is all parameters"
+        self.program: Program = lower(formula, weight)
         self.schedule: Schedule = schedule(self.program, self.entry)
-        self.scalar = "float" if dtype == np.float32 else "double"
-        self.states = States(
-            self.entry, self.program, self.scalar, self.stored if self.bound else (), self.bound
-        )
+        self.slots = self.program.slots
+        self.pair_cost = 2 + cost(self.program.pair)
+        self.scalar = scalar_name(dtype)
+        self.states = States(self.entry, self.program, self.scalar)
         self.far = far_spellings(self.program)
         text = f"{reduction} over j of {to_string(formula)}"
         text += "" if weight is None else f", weight {to_string(weight)}"
-        text += ", by bounds" if self.bound else ""
-        self.comment = f"// {text}, {self.scalar}\n"
-        body = "\n".join(self._struct())
-        digest = hashlib.sha256((self.comment + body).encode()).hexdigest()[:16]
-        self.name = f"kernel_{digest}"
-        self.source = self.comment + body.replace("KERNEL", self.name) + self._exports()
+        self.name, self.source = named(f"// {text}, {self.scalar}", "\n".join(self._struct()))
 
     # --- Parts of the struct ------------------------------------------------------------------
 
@@ -115,7 +103,7 @@ class CpuKernel:
         blocks = f"RB = {s.row_block}, COLUMN_BLOCK = column_block(NC, C, {FLUSH})"
         hoisted = f"NP = {p.n_parameters}, NR = {p.n_rows}, NC = {p.n_columns}"
         places = [f"SLOT{slot} = {n}" for n, (slot, _, _) in enumerate(p.slots)]
-        results = len(self.stored if self.bound else self.entry.keep or self.entry.finish)
+        results = len(self.entry.keep or self.entry.finish)
         lines = [
             "namespace gr {",
             "struct KERNEL {",
@@ -140,19 +128,6 @@ class CpuKernel:
         lines += self._tile()
         lines += self.states.functions()
         return [*lines, "};", "}", ""]
-
-    def _exports(self) -> str:
-        n = self.name
-        export = 'extern "C" __attribute__((visibility("default")))'
-        layout = "K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)"
-        return (
-            f"{export} void run_{n}(const gr::{n}::Call *call) {{\n"
-            f"    gr::Driver<gr::{n}>::run(*call);\n}}\n"
-            f"{export} void layout_{n}(gr::Layout *to) {{\n"
-            f"    typedef gr::{n} K;\n    *to = gr::Layout{{{layout}}};\n}}\n"
-            f"{export} int64_t row_bytes_{n}(int64_t K) {{\n"
-            f"    return gr::{n}::row_bytes(K);\n}}\n"
-        )
 
     def _pack(self, name: str, axis: str, dialect: Dialect) -> list[str]:
         body = getattr(self.program, name)
@@ -314,16 +289,78 @@ def far_spellings(program: Program) -> dict[str, str]:
     return far
 
 
+def scalar_name(dtype: np.dtype[np.floating]) -> str:
+    """Return what C calls a dtype."""
+    return "float" if dtype == np.float32 else "double"
+
+
+def named(comment: str, body: str) -> tuple[str, str]:
+    """Return the name of a kernel, KERNEL in its text, and the text with what is called in it."""
+    digest = hashlib.sha256((comment + body).encode()).hexdigest()[:16]
+    n = f"kernel_{digest}"
+    export = 'extern "C" __attribute__((visibility("default")))'
+    parameters = "K::NP * sizeof(K::Call::Scalar) / sizeof(K::T)"
+    layout = f"K::L, K::RB, K::COLUMN_BLOCK * K::L, {parameters}, K::NR, K::NC, sizeof(K::T)"
+    return n, (
+        f"{comment}\n{body.replace('KERNEL', n)}"
+        f"{export} void run_{n}(const gr::{n}::Call *call) {{\n"
+        f"    gr::Driver<gr::{n}>::run(*call);\n}}\n"
+        f"{export} void layout_{n}(gr::Layout *to) {{\n"
+        f"    typedef gr::{n} K;\n    *to = gr::Layout{{{layout}}};\n}}\n"
+        f"{export} int64_t row_bytes_{n}(int64_t K) {{\n"
+        f"    return gr::{n}::row_bytes(K);\n}}\n"
+    )
+
+
+class BoundKernel:
+    """The source of a task that has lower bounds, by these.
+
+    Parameters
+    ----------
+    formula : Expr
+        What is reduced, a squared distance.
+    reduction : str
+        By what: for the K smallest, or the smallest.
+    dtype : dtype
+        float32 or float64.
+    bound : Bound
+        Its bounds.
+    """
+
+    def __init__(
+        self, formula: Expr, reduction: str, dtype: np.dtype[np.floating], bound: Bound
+    ) -> None:
+        self.entry: Reduction = REDUCTIONS[reduction]
+        self.bound = bound
+        D = bound.dim
+        self.slots = ((bound.row, "i", D), (bound.column, "j", D), (bound.ball, "p", D + 2))
+        self.pair_cost = 4 + D // 2
+        places = [
+            bound.results.index(what) if what in bound.results else -1
+            for what in ("values", "indices")
+        ]
+        scalar = scalar_name(dtype)
+        arguments = f"{scalar}, {D}, {str(bound.listed).lower()}, {places[0]}, {places[1]}"
+        comment = f"// {reduction} over j of {to_string(formula)}, by bounds, {scalar}"
+        body = f"namespace gr {{ typedef Nearest<{arguments}> KERNEL; }}\n"
+        self.name, self.source = named(comment, body)
+
+
 @lru_cache(maxsize=1024)
 def cpu_kernel(
     formula: Expr,
     weight: Expr | None,
     reduction: str,
     dtype: np.dtype[np.floating],
-    bounded: bool = True,
-) -> CpuKernel:
-    """Return the kernel of a task."""
-    return CpuKernel(formula, weight, reduction, dtype, bounded)
+    bounded: bool = False,
+) -> CpuKernel | BoundKernel | None:
+    """Return the kernel of a task, or the one by bounds, None if it has none."""
+    if not bounded:
+        return CpuKernel(formula, weight, reduction, dtype)
+    bound = lower_bound(formula, reduction)
+    return bound and BoundKernel(formula, reduction, dtype, bound)
 
 
 PREAMBLE = '#include "kernel.h"\n\n'
+BOUND_PREAMBLE = '#include "fixed.h"\n\n'
+"""Before kernels by bounds."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..formula.expr import Expr, postorder
 from ..formula.reductions import Reduction, finite_pivot, j, state_a, state_b
-from .bound import Bound
 from .clike import Dialect, literal, scalars
 from .ir import Program
 
@@ -30,10 +29,6 @@ class States:
         The lowered formula; its dimensions are those of the states.
     scalar : str
         "float" or "double".
-    stored : tuple of str
-        Results that bounds lead to, out of "values" and "indices".
-    bound : Bound, optional
-        What the formula is a bound of, if it is one.
     """
 
     def __init__(
@@ -41,12 +36,8 @@ class States:
         entry: Reduction,
         program: Program,
         scalar: str,
-        stored: tuple[str, ...] = (),
-        bound: Bound | None = None,
     ) -> None:
         self.entry = entry
-        self.stored = stored
-        self.bound = bound
         self.scalar = scalar
         self.E = program.value_dim
         self.F = max(1, program.weight_dim)
@@ -61,14 +52,7 @@ class States:
         return self.E if self.entry.state[n].per == "value" else self.F
 
     def declarations(self) -> list[str]:
-        """Return the lines of the types of states, and of the constants of a bound."""
-        lines = []
-        if b := self.bound:
-            constants = f"KAPPA = {b.kappa!r}, TINY = {b.tiny!r}, MOST = {b.most!r}"
-            lines.append(f"    static constexpr double {constants};")
-        return lines + self._types()
-
-    def _types(self) -> list[str]:
+        """Return the lines of the types of states."""
         if self.entry.keep:
             return [
                 "    struct Lanes {};",
@@ -241,13 +225,6 @@ class States:
         return "e" if self.entry.state[n].per == "value" else "f"
 
     def _finish(self) -> list[str]:
-        if self.bound:
-            return [
-                "    static void finish(const Call &a, char *state, int64_t at) {",
-                "        const Row &row = *(const Row *)state;",
-                *self._proof("finish_least(", "row.s1[0], (T)row.s2[0]", "1"),
-                "    }",
-            ]
         e = self.entry
         size = self.F if e.weighted else self.E
         bound = {}
@@ -281,8 +258,6 @@ class States:
             kind, value = stored[what]
             lines.append(f"        {kind} *to{n} = ({kind} *)a.results[{n}] + at * a.n.K;")
             lines.append(f"        for (int64_t k = 0; k < a.n.K; k++) to{n}[k] = {value};")
-        if self.bound:
-            lines = self._proof("finish_smallest(a, ", "s", "a.n.K")
         return [
             "    static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }",
             "    GR_INLINE void begin(Lanes &, const char *) {}",
@@ -292,22 +267,4 @@ class States:
             "        Row &s = *(Row *)state;",
             *lines,
             "    }",
-        ]
-
-    def _proof(self, function: str, arguments: str, K: str) -> list[str]:
-        """Print the results that bounds lead to, or that they do not."""
-        assert self.bound is not None
-        slots = f"a.slots[SLOT{self.bound.row}], a.slots[SLOT{self.bound.column}]"
-        to = []
-        for what, kind in (("values", "T"), ("indices", "int64_t")):
-            place = "nullptr"
-            if what in self.stored:
-                place = f"({kind} *)a.results[{self.stored.index(what)}] + at * {K}"
-            to.append(f"        {kind} *{what} = {place};")
-        center = "a.parameters + (a.n.parameter_batches > 1 ? at / a.n.M : 0) * NP"
-        call = f"{function}exact, {center}, {arguments}, values, indices)"
-        return [
-            f"        const Exact<{self.bound.dim}, KERNEL, T> exact(a, {slots}, at);",
-            *to,
-            f"        a.unproven[at] = !{call};",
         ]

@@ -2,8 +2,7 @@
 #ifndef GEOREDUCE_EXACT_H
 #define GEOREDUCE_EXACT_H
 
-#include "pack.h"
-#include "smallest.h"
+#include "kernel.h"
 
 namespace gr {
 
@@ -33,8 +32,8 @@ template <int D, class T> GR_INLINE T squared_distance(const T *x, int64_t x_ste
     return squared_distance<D>(own_x, own_y);
 }
 
-// A row and the columns that it is compared with, for a bound whose constants are those of H.
-template <int D, class H, class T> struct Exact {
+// A row and the columns that it is compared with.
+template <int D, class T> struct Exact {
     const T *x, *y;
     int64_t x_step, y_stride, y_step;
     template <class Call> Exact(const Call &a, const Slot<T> &rows, const Slot<T> &columns, int64_t row) {
@@ -43,30 +42,27 @@ template <int D, class H, class T> struct Exact {
         x_step = rows.step, y_stride = columns.stride, y_step = columns.step;
     }
     T value(int64_t j) const { return squared_distance<D>(x, x_step, y + j * y_stride, y_step); }
+    T from(const T *center) const { return squared_distance<D>(x, x_step, center, 1); }
     void fetch(int64_t j) const {
         for (int d = 0; d < D; d += 64 / (int)sizeof(T)) __builtin_prefetch(y + j * y_stride + d * y_step);
-    }
-    // h of the row: what the bounds of all its columns lack. NaN where sums of such norms may overflow.
-    T rest(const T *center) const {
-        T own[D];
-        for (int d = 0; d < D; d++) own[d] = x[d * x_step];
-        const T norm = squared_distance<D>(own, center);
-        return norm < T(H::MOST) ? norm * T(1 - H::KAPPA) - T(H::TINY) : GR_NAN(T);
     }
 };
 
 // The K smallest of a row, out of a list of more columns than K with the least bounds. All other columns have a bound
 // that is not below the largest in the list, and so a value that is not: where the K-th value is less than that, it is
 // shown that these are the K smallest, ties included. Else false.
-template <class T, class Call, class E>
-static bool finish_smallest(const Call &a, const E &exact, const T *center, Smallest<T> &s, T *values, int64_t *indices) {
+template <class F, class Call, class T, int D>
+static bool finish_smallest(const Call &a, const Exact<D, T> &exact, const T *par, Smallest<float> &s, T *values, int64_t *indices) {
     const int64_t K = a.n.K;
     s.compact();
-    if (s.count < a.n.kept) return false; // too many bounds are NaN
-    T *v = Smallest<T>::values(s);
-    int64_t *c = Smallest<T>::columns(s), n = 0;
+    if (s.count < a.n.kept || !(exact.from(par) < F::MOST)) return false;
+    int32_t last;
+    __builtin_memcpy(&last, Smallest<float>::values(s) + s.count - 1, sizeof last);
     const bool all = a.n.kept == a.n.N;
-    const T least = all ? 0 : v[s.count - 1] + exact.rest(center);
+    const double least = all ? 0 : F::least_value(last - F::BIAS, par);
+    static_assert(sizeof(T) <= 2 * sizeof(float), "room for as many values in place of twice as many bounds");
+    T *v = (T *)Smallest<float>::values(s);
+    int64_t *c = Smallest<float>::columns(s), n = 0;
     constexpr int AHEAD = 4;
     for (int64_t k = 0; k < AHEAD && k < s.count; k++) exact.fetch(c[k]);
     for (int64_t k = 0; k < s.count; k++) {
@@ -87,13 +83,14 @@ static bool finish_smallest(const Call &a, const E &exact, const T *center, Smal
 }
 
 // The same for the smallest value, from the column with the least bound and the second least bound.
-template <class T, class E>
-static bool finish_least(const E &exact, const T *center, int64_t j, T second, T *values, int64_t *indices) {
-    if (j < 0) return false;
-    const T value = exact.value(j);
-    if (!(value < second + exact.rest(center))) return false;
+template <class F, class R, class T, int D>
+static bool finish_least(const Exact<D, T> &exact, const T *par, R &r, T *values, int64_t *indices) {
+    R::fold(r);
+    if (r.j < 0 || !(exact.from(par) < F::MOST)) return false;
+    const T value = exact.value(r.j);
+    if (!(value < F::least_value((r.other & ~(R::TAGS - 1)) - F::BIAS, par))) return false;
     if (values) *values = value;
-    if (indices) *indices = j;
+    if (indices) *indices = r.j;
     return true;
 }
 

@@ -8,7 +8,8 @@
 #ifndef GEOREDUCE_KERNEL_H
 #define GEOREDUCE_KERNEL_H
 
-#include "exact.h"
+#include "pack.h"
+#include "smallest.h"
 
 // Vector registers.
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -70,8 +71,10 @@ struct Sizes {
 };
 
 template <class T, int SLOTS, int RESULTS> struct Call {
+    typedef T Scalar;
     Sizes n;
-    T *parameters, *columns;
+    T *parameters;
+    void *columns;
     char *scratch, *states;
     int64_t scratch_bytes;
     uint8_t *unproven; // of every row, for results from bounds
@@ -82,15 +85,16 @@ template <class T, int SLOTS, int RESULTS> struct Call {
 // ---- the loops ---------------------------------------------------------------------------------------------
 
 template <class K> struct Driver {
-    typedef typename K::T T;
+    typedef typename K::T T; // of what is packed
     typedef typename K::Call Call;
+    typedef typename Call::Scalar S;
     static constexpr int L = lanes_of<T>::count, RB = K::RB, CB = K::COLUMN_BLOCK;
     static constexpr int TAIL = K::R > 1 ? K::R / 2 : 1;
     static_assert(RB % L == 0 && RB % K::R == 0 && RB % TAIL == 0 && CB % K::C == 0, "blocks of whole tiles");
     static constexpr int64_t ROW_BYTES = (sizeof(T) * K::NR * RB + 63) / 64 * 64;
 
     // R rows and a block of columns, of which `left` exist.
-    template <int R> static void strip(const T *par, const T *rows, const T *columns, int64_t left, char *states, int64_t row_bytes, int64_t j0) {
+    template <int R> static void strip(const S *par, const T *rows, const T *columns, int64_t left, char *states, int64_t row_bytes, int64_t j0) {
         constexpr int C = K::C;
         typename K::Lanes lanes[R];
         GR_UNROLL for (int r = 0; r < R; r++) K::begin(lanes[r], states + r * row_bytes);
@@ -112,10 +116,10 @@ template <class K> struct Driver {
         const int64_t b0 = blocks * chunk / a.n.chunks, b1 = blocks * (chunk + 1) / a.n.chunks;
         const int m = (int)(M - i0 < RB ? M - i0 : RB);
         T *rows = (T *)scratch;
-        const T *par = a.parameters + (a.n.parameter_batches > 1 ? batch : 0) * K::NP;
+        const S *par = a.parameters + (a.n.parameter_batches > 1 ? batch : 0) * K::NP;
         for (int g = 0; g < (m + K::R - 1) / K::R * K::R; g += L) K::pack_rows(a, par, batch, i0 + g, rows + g);
         for (int r = a.n.from == 0 ? 0 : m; r < (m + K::R - 1) / K::R * K::R; r++) K::clear(states + r * row_bytes, a.n.kept);
-        const T *all = a.columns + (a.n.column_batches > 1 ? batch : 0) * vectors * K::NC * L;
+        const T *all = (const T *)a.columns + (a.n.column_batches > 1 ? batch : 0) * vectors * K::NC * L;
         for (int64_t b = b0; b < b1; b++) {
             const int64_t j0 = (a.n.from + b * CB) * L, left = end - j0 < CB * L ? end - j0 : CB * L;
             const T *columns = all + b * CB * L * K::NC;
@@ -147,8 +151,8 @@ template <class K> struct Driver {
 #pragma omp for schedule(static)
             for (int64_t v = 0; v < a.n.column_batches * vectors; v++) {
                 const int64_t b = v / vectors;
-                const T *par = a.parameters + (a.n.parameter_batches > 1 ? b : 0) * K::NP;
-                K::pack_columns(a, par, b, (a.n.from + v % vectors) * L, a.columns + v * K::NC * L);
+                const S *par = a.parameters + (a.n.parameter_batches > 1 ? b : 0) * K::NP;
+                K::pack_columns(a, par, b, (a.n.from + v % vectors) * L, (T *)a.columns + v * K::NC * L);
             }
         }
 #pragma omp for schedule(dynamic)

@@ -123,8 +123,6 @@ class Reduction:
         ``update`` compares with < and so never takes a first infinity.
     least : tuple of str
         For the smallest value: results out of "values" and "indices".
-    listed : bool
-        Whether it is an entry of the table; if not, it is a part of how a backend does one.
     """
 
     name: str
@@ -141,7 +139,6 @@ class Reduction:
     scalar: bool = False
     repair: bool = False
     least: tuple[str, ...] = ()
-    listed: bool = True
 
     def __post_init__(self) -> None:
         if not self.update and self.state and not self.pivoted:
@@ -150,8 +147,7 @@ class Reduction:
             singles = {state_b(n, s.kind): s.single for n, s in enumerate(self.state)}
             folded = tuple(substitute(m, singles) for m in self.merge)
             object.__setattr__(self, "update", folded)
-        if self.listed:
-            REDUCTIONS[self.name] = self
+        REDUCTIONS[self.name] = self
 
     def result_kinds(self) -> tuple[str, ...]:
         """Return the kind of each result."""

@@ -1,0 +1,280 @@
+// The K nearest points, and the nearest one, by lower bounds of squared distances in 16-bit integers.
+//
+// bound.py says why the results are those of differences. Points are rounded to integers; pairs of components lie in
+// 32 bits, so that one instruction multiplies and adds two components of a pair of points in every lane. What a tile
+// computes is half of a squared distance of such points, |x|^2 / 2 + |y|^2 / 2 - x.y, exactly: overflows on the way cancel.
+#ifndef GEOREDUCE_FIXED_H
+#define GEOREDUCE_FIXED_H
+
+#include "exact.h"
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace gr {
+
+// ---- integers ----------------------------------------------------------------------------------------------
+
+GR_INLINE mf load(const int32_t *from) { return (mf)load((const float *)from); }
+GR_INLINE void store(int32_t *to, mf v) { store((float *)to, (vf)v); }
+GR_INLINE mf broadcast(int32_t value) { return mf{} + value; }
+
+#if GR_ELEMENTWISE
+GR_INLINE mf lesser(mf a, mf b) { return __builtin_elementwise_min(a, b); }
+GR_INLINE mf greater(mf a, mf b) { return __builtin_elementwise_max(a, b); }
+#elif GR_AVX512 && !defined(__clang__)
+typedef int i512 __attribute__((vector_size(64)));
+GR_INLINE mf lesser(mf a, mf b) { return (mf)__builtin_ia32_pminsd512_mask((i512)a, (i512)b, (i512)a, (uint16_t)-1); }
+GR_INLINE mf greater(mf a, mf b) { return (mf)__builtin_ia32_pmaxsd512_mask((i512)a, (i512)b, (i512)a, (uint16_t)-1); }
+#else
+GR_INLINE mf lesser(mf a, mf b) { return a < b ? a : b; }
+GR_INLINE mf greater(mf a, mf b) { return a > b ? a : b; }
+#endif
+
+// Two 16-bit integers in each lane: the sum of the products of both with those of the same lane.
+GR_INLINE mf products(mf x, mf y) {
+#if GR_AVX2
+    typedef short H __attribute__((vector_size(32)));
+    return (mf)__builtin_ia32_pmaddwd256((H)x, (H)y);
+#elif GR_SSE2
+    typedef short H __attribute__((vector_size(16)));
+    return (mf)__builtin_ia32_pmaddwd128((H)x, (H)y);
+#elif GR_AVX512 && defined(__AVX512BW__)
+    typedef short H __attribute__((vector_size(64)));
+#if defined(__clang__)
+    return (mf)__builtin_ia32_pmaddwd512((H)x, (H)y);
+#else
+    return (mf)__builtin_ia32_pmaddwd512_mask((H)x, (H)y, i512{}, (uint16_t)-1);
+#endif
+#else
+    return (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16);
+#endif
+}
+
+// Add the products of a row's pair with those of columns, which are `arranged`.
+#if defined(__aarch64__) // the first ones of all lanes, then the second ones
+GR_INLINE mf arranged(mf y) { return (mf)vcombine_s16(vmovn_s32((int32x4_t)y), vshrn_n_s32((int32x4_t)y, 16)); }
+GR_INLINE void add_products(mf &sum, const int32_t *x, mf y) {
+    const int16x4_t pair = vreinterpret_s16_s32(vdup_n_s32(*x));
+    const int32x4_t first = vmlal_lane_s16((int32x4_t)sum, vget_low_s16((int16x8_t)y), pair, 0);
+    sum = (mf)vmlal_high_lane_s16(first, (int16x8_t)y, pair, 1);
+}
+#elif GR_AVX512 && defined(__AVX512VNNI__) && !defined(__SANITIZE_ADDRESS__)
+GR_INLINE mf arranged(mf y) { return y; }
+GR_INLINE void add_products(mf &sum, const int32_t *x, mf y) { // GCC 12 copies and spills sums around the builtin
+    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(y), "m"(*x));
+}
+#else
+GR_INLINE mf arranged(mf y) { return y; }
+GR_INLINE void add_products(mf &sum, const int32_t *x, mf y) { sum += products(broadcast(*x), y); }
+#endif
+
+// ---- points as integers --------------------------------------------------------------------------------------
+
+// Parameters: the center of a ball, the square of its radius, and what points are multiplied by, 0 if there is no ball.
+template <class S, int D> struct Fixed {
+    typedef typename lanes_of<S>::vec V;
+    typedef typename lanes_of<S>::mask M;
+    static constexpr int P = (D + 1) / 2, L = lanes_of<float>::count, LS = lanes_of<S>::count;
+    static constexpr int NP = D + 2;
+    static constexpr int32_t RADIUS = 23000; // as RADIUS in bound.py: norms of rounded points stay below sqrt(2^29)
+    // Half squared distances are less than 2^30, plus BIAS they are floats of the same order, none of them denormal.
+    // Columns that are to be in no list have NEVER instead of half their squared norm.
+    static constexpr int32_t BIAS = 1 << 23, NEVER = 1 << 30;
+    static constexpr S MOST = lanes_of<S>::largest / 16; // squared norms whose sums do not overflow
+
+    // L points: P vectors of pairs and one of half their squared norms, `step` apart; those of rows are negative.
+    template <bool ROWS> static void pack(const Slot<S> &s, int64_t batch, int64_t first, int64_t end, const S *par, int32_t *to, int step) {
+        const V scale = broadcast(ROWS ? -par[D + 1] : par[D + 1]), magic = broadcast(S(lanes_of<S>::magic));
+        const V radius2 = broadcast(par[D]);
+        typedef int32_t Half __attribute__((vector_size(LS * 4)));
+        alignas(GEOREDUCE_VECTOR_BYTES) int32_t special[L];
+        for (int h = 0; h < L; h += LS) {
+            Points<S, D> x;
+            x.find(s, batch, first + h, end);
+            V norm{}, top{};
+            for (int k = 0; k < D; k++) {
+                const V t = x.component(k) - broadcast(par[k]);
+                norm += t * t, top = greater(abs_v(t), top);
+            }
+            const M known = norm < broadcast(GR_INF(S)), never = (norm != norm) | (top == broadcast(GR_INF(S)));
+            // those outside of the ball go to where they are seen from its center
+            const V factor = norm > radius2 ? sqrt(radius2 / norm) * scale : scale;
+            const auto rounded = [&](int k) { // its last bits are the integer
+                return as_bits((known ? x.component(k) - broadcast(par[k]) : V{}) * factor + magic);
+            };
+            for (int p = 0; p < P; p++) {
+                bits_of<V> pair = rounded(2 * p) & 0xffff;
+                if (2 * p + 1 < D) pair |= rounded(2 * p + 1) << 16;
+                const Half half = __builtin_convertvector((M)pair, Half);
+                __builtin_memcpy(to + p * step + h, &half, sizeof half);
+            }
+            const M which = never ? M{} + NEVER : M{};
+            const Half half = __builtin_convertvector(which, Half);
+            __builtin_memcpy(special + h, &half, sizeof half);
+        }
+        mf norm = {};
+        for (int p = 0; p < P; p++) {
+            const mf pairs = load(to + p * step);
+            norm += products(pairs, pairs);
+            if (!ROWS) store(to + p * step, arranged(pairs));
+        }
+        const mf half = (norm + 1) >> 1, other = load(special);
+        store(to + P * step, ROWS ? half + BIAS : other ? other : half);
+    }
+
+    // No point whose half squared distance is `half` or more has a value below this.
+    static double least_value(int32_t half, const S *par) {
+        constexpr double u = 1.0 / ((uint64_t)2 << lanes_of<S>::mantissa);
+        const double lost = __builtin_sqrt((double)D) + 2 * RADIUS * (D + 16) * u, factor = par[D + 1];
+        const double distance = (__builtin_sqrt(2 * ((double)half - 1)) - lost) / factor;
+        if (!(factor > 0 && distance > 0)) return -1;
+        return distance * distance * (1 - (2 * D + 16) * u) - D * (double)lanes_of<S>::smallest;
+    }
+};
+
+// ---- the two least of a row ----------------------------------------------------------------------------------
+
+// In every lane the least number and the second, of which the last bits say the vector of columns.
+struct Nearest2 {
+    static constexpr int TAG_BITS = 12, L = lanes_of<float>::count;
+    static constexpr int32_t TAGS = 1 << TAG_BITS, NONE = 0x7fffffff;
+    mf least, second;
+    int64_t base;        // of the columns in lanes
+    int64_t j;           // of those before: the least, and
+    int32_t best, other; // its number, and the second
+
+    void clear() { least = second = broadcast(NONE), base = 0, j = -1, best = other = NONE; }
+    // Fold lanes into the row.
+    GR_OUTLINE void fold(Nearest2 &r) {
+        mf a = r.least, b = r.second;
+        GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
+            const mf a2 = rotate(a, half), b2 = rotate(b, half), t = greater(a, a2);
+            a = lesser(a, a2), b = lesser(lesser(b, b2), t);
+        }
+        const int lane = __builtin_ctzll(bits((mf)(r.least == a)));
+        offer(r, a[0], r.base + (int64_t)(a[0] & (TAGS - 1)) * L + lane, b[0]);
+        r.least = r.second = broadcast(NONE);
+    }
+    GR_INLINE void offer(Nearest2 &r, int32_t least, int64_t j, int32_t second) {
+        const int32_t worse = least < r.best ? r.best : least;
+        second = second < worse ? second : worse;
+        r.other = second < r.other ? second : r.other;
+        if (least < r.best) r.best = least, r.j = j;
+    }
+    GR_INLINE void merge(Nearest2 &r, Nearest2 &b) {
+        fold(r), fold(b);
+        offer(r, b.best, b.j, b.other);
+    }
+};
+
+// ---- the kernel ----------------------------------------------------------------------------------------------
+
+// For K smallest values, or the smallest one; VALUES and INDICES are their places among the results, -1 if not wanted.
+template <class S, int D, bool LIST, int VALUES, int INDICES> struct Nearest {
+    typedef Fixed<S, D> F;
+    typedef float T; // of what is packed: integers as wide
+    typedef gr::Call<S, 3, (VALUES >= 0) + (INDICES >= 0)> Call;
+    static constexpr int L = F::L, P = F::P, NP = F::NP, NR = P + 1, NC = P + 1, R = 6, C = GR_REGISTERS >= 32 ? 4 : 2;
+    static constexpr int RB = 96, COLUMN_BLOCK = column_block(NC, C, 512);
+    static constexpr int EPOCH = Nearest2::TAGS / COLUMN_BLOCK * COLUMN_BLOCK; // vectors whose numbers differ
+    struct Empty {};
+    struct Two { mf least, second; };
+    template <bool, class A, class B> struct either { typedef A type; };
+    template <class A, class B> struct either<false, A, B> { typedef B type; };
+    typedef typename either<LIST, Empty, Two>::type Lanes;
+    typedef typename either<LIST, Smallest<float>, Nearest2>::type Row;
+
+    GR_INLINE int64_t row_bytes(int64_t K) {
+        if constexpr (LIST) return Row::bytes(K);
+        else return (sizeof(Row) + 63) / 64 * 64;
+    }
+    static void pack_parameters(const Call &a, int64_t batch, S *par) {
+        const S *from = Slot<S>::point(a.slots[2], batch, 0);
+        for (int k = 0; k < NP; k++) par[k] = from[k * a.slots[2].step];
+    }
+    static void pack_rows(const Call &a, const S *par, int64_t batch, int64_t first, T *rows) {
+        F::template pack<true>(a.slots[0], batch, first, a.n.M, par, (int32_t *)rows, RB);
+    }
+    static void pack_columns(const Call &a, const S *par, int64_t batch, int64_t first, T *columns) {
+        F::template pack<false>(a.slots[1], batch, first, a.n.N, par, (int32_t *)columns, L);
+    }
+
+    template <int R, int C, bool MASKED>
+    GR_INLINE void tile(const S *, const T *from_rows, const T *from_columns, int left, Lanes *lanes, char *states, int64_t row_bytes, int64_t j0, int at) {
+        const int32_t *rows = (const int32_t *)from_rows, *columns = (const int32_t *)from_columns;
+        mf v[R][C];
+        GR_TILE v[r][c] = load(columns + (c * NC + P) * L);
+        const auto pair = [&](int p) __attribute__((always_inline)) {
+            mf y[C];
+            GR_UNROLL for (int c = 0; c < C; c++) y[c] = load(columns + (c * NC + p) * L);
+            GR_UNROLL for (int r = 0; r < R; r++) GR_UNROLL for (int c = 0; c < C; c++) add_products(v[r][c], rows + p * RB + r, y[c]);
+        };
+        if constexpr (P <= 8) {
+            GR_UNROLL for (int p = 0; p < P; p++) pair(p);
+        } else {
+            for (int p = 0; p < P; p++) pair(p);
+        }
+        GR_TILE v[r][c] += broadcast(rows[P * RB + r]);
+        if constexpr (LIST) {
+            vf value[R][C];
+            GR_TILE value[r][c] = (vf)v[r][c];
+            uint64_t some[R], all = 0;
+            GR_UNROLL for (int r = 0; r < R; r++) {
+                const Row &row = *(const Row *)(states + r * row_bytes);
+                all |= some[r] = Row::template any_to_offer<C>(row, value[r]);
+            }
+            if (__builtin_expect(all != 0, 0)) {
+                const uint64_t which = first_lanes(MASKED ? left : C * L);
+                GR_UNROLL for (int r = 0; r < R; r++) {
+                    if (!some[r]) continue;
+                    Row &row = *(Row *)(states + r * row_bytes);
+                    Row::template offer_tile<C>(row, value[r], which, j0 + at);
+                }
+            }
+        } else {
+            const int32_t first = (int32_t)((j0 / L + at / L) % EPOCH);
+            GR_UNROLL for (int c = 0; c < C; c++) {
+                const mf tag = broadcast(first + c);
+                GR_UNROLL for (int r = 0; r < R; r++) {
+                    mf t = (v[r][c] & ~(Nearest2::TAGS - 1)) | tag;
+                    if (MASKED) t = iota<float>() < left ? t : broadcast(Nearest2::NONE);
+                    lanes[r].second = lesser(lanes[r].second, greater(lanes[r].least, t));
+                    lanes[r].least = lesser(lanes[r].least, t);
+                }
+            }
+        }
+    }
+
+    static void clear(char *state, int64_t K) {
+        if constexpr (LIST) ((Row *)state)->clear(K);
+        else ((Row *)state)->clear();
+    }
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
+        if constexpr (!LIST) lanes.least = ((const Row *)state)->least, lanes.second = ((const Row *)state)->second;
+    }
+    GR_INLINE void end(Lanes &lanes, char *state, int64_t j0) {
+        if constexpr (!LIST) {
+            Row &row = *(Row *)state;
+            row.least = lanes.least, row.second = lanes.second, row.base = j0 / L / EPOCH * EPOCH * L;
+            if ((j0 / L + COLUMN_BLOCK) % EPOCH == 0) Row::fold(row);
+        }
+    }
+    static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }
+    static void finish(const Call &a, char *state, int64_t at) {
+        const S *par = a.parameters + (a.n.parameter_batches > 1 ? at / a.n.M : 0) * NP;
+        const Exact<D, S> exact(a, a.slots[0], a.slots[1], at);
+        const int64_t K = LIST ? a.n.K : 1;
+        S *values = nullptr;
+        int64_t *indices = nullptr;
+        if constexpr (VALUES >= 0) values = (S *)a.results[VALUES] + at * K;
+        if constexpr (INDICES >= 0) indices = (int64_t *)a.results[INDICES] + at * K;
+        Row &row = *(Row *)state;
+        if constexpr (LIST) a.unproven[at] = !finish_smallest<F>(a, exact, par, row, values, indices);
+        else a.unproven[at] = !finish_least<F>(exact, par, row, values, indices);
+    }
+};
+
+} // namespace gr
+#endif
