@@ -180,7 +180,7 @@ class Plan(NamedTuple):
 def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, parameters: int) -> Plan:
     row_blocks = batches * -(-M // k.row_block)
     chunks = _chunks(row_blocks, -(-N // k.column_block), N // (64 * K) if K else MAX_CHUNKS)
-    kept = min(with_spares(K) if k.bound and K else K, max(N, 1) if not k.bound else N)
+    kept = min(with_spares(K, k.bound.dim) if k.bound and K else K, max(N, 1) if not k.bound else N)
     state = k.row_bytes(kept)
     rows = _rounded(k.scalar_bytes * k.n_rows * k.row_block, ALIGNMENT)
     states = _rounded(state * k.row_block, ALIGNMENT)
@@ -216,7 +216,7 @@ def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, paramet
 
 
 def _with_ball(data: Data, bound: Bound) -> Data:
-    inside = ball(data.arrays[bound.row], data.arrays[bound.column])
+    inside = ball(bound, data.arrays[bound.row], data.arrays[bound.column])
     return data._replace(arrays=[*data.arrays[: bound.ball], inside])
 
 

@@ -340,7 +340,8 @@ class BoundKernel:
             for what in ("values", "indices")
         ]
         scalar = scalar_name(dtype)
-        arguments = f"{scalar}, {D}, {str(bound.listed).lower()}, {places[0]}, {places[1]}"
+        listed = str(bound.listed).lower()
+        arguments = f"{scalar}, {D}, {bound.norm}, {listed}, {places[0]}, {places[1]}"
         comment = f"// {reduction} over j of {to_string(formula)}, by bounds, {scalar}"
         body = f"namespace gr {{ typedef Nearest<{arguments}> KERNEL; }}\n"
         self.name, self.source = named(comment, body)
