@@ -1,34 +1,39 @@
 r"""Lower bounds that cost less than the values, and how few values are computed with their help.
 
-Who looks for the K smallest of N squared distances :math:`v = \sum_d (x_d - y_d)^2` needs the
-values of few pairs. For the others it is enough to know that they are not less than the K-th, and
-a bound that is hardly below them shows it at a fraction of the cost. ``fixed.h`` computes it in
-fixed point: points less a center `c` are multiplied by a factor :math:`\sigma` and rounded to integers
-`p`, `q`, and
+Who looks for the K smallest of N distances needs the values of few pairs. For the others it is
+enough to know that they are not less than the K-th, and a bound that is hardly below them shows it
+at a fraction of the cost. ``fixed.h`` computes it in fixed point: points less a center `c` are
+multiplied by a factor :math:`\sigma` and rounded to integers `p` and `q` of 16 bits. Processors do
+two components of these in the time of one float, and in integers nothing is rounded. For a squared
+Euclidean distance
 
 .. math:: w = \lceil |p|^2 / 2 \rceil + \lceil |q|^2 / 2 \rceil - p \cdot q
             \in \tfrac12 |p - q|^2 + \{0, \tfrac12, 1\}
 
-is an integer that has no rounding at all; processors multiply and add two 16-bit components in the
-time of one float. The factor makes 23,000 of the radius of a ball around `c`, so that components
-are of 16 bits and `w` is of 31, whatever D is. The ball holds most points, as far as a sample shows.
-Points outside go to the nearest point of the ball, which makes no distance larger.
+is computed; for a sum of absolute differences, or the largest one, :math:`w = \|p - q\|`.
+
+The factor makes 23,000 of the radius of a ball around `c` (16,300 of half the edge of a cube), so
+that `w` has 30 bits at most, whatever D is. The ball holds most points, as far as a sample shows.
+Points outside go to the nearest point of the ball or of the cube, which makes no distance larger,
+and so need no care.
 
 A list is kept of somewhat more than K columns with the least `w`. In the end their values are
 computed, as differences. Any other column has :math:`w \ge w_{last}`, the largest in the list, hence
 
-.. math:: |x - y| \ge (\sqrt{2 (w_{last} - 1)} - e) / \sigma, \quad
-          e = \sqrt D + 2 \cdot 23000\, (D + 16)\, u,
+.. math:: \|x - y\| \ge (\sqrt{2 (w_{last} - 1)} - e) / \sigma, \quad
+          e = \sqrt D + 2 \cdot 23000\, (D + 16)\, u
 
-since each point is at most :math:`\sqrt D / 2` from where it was rounded to, and what precedes, in
-the dtype of unit roundoff `u`, moves it by less than :math:`(D + 16) u` of the radius. As
-differences are computed, :math:`v \ge |x - y|^2 (1 - \gamma_{D+2})`, less what
-underflows (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). If the
-K-th value in the list is less than all that, the K smallest are found, to the bit of what
-differences give. If it is not (many points as near as the K-th, as far as the bounds can tell; or
-clusters much tighter than the whole, whose inside integers do not resolve), the row is *unproven*
-and is done again by differences. Where that happens to many of the first rows, all others are done
-so from the start. The smallest value is found likewise by the least `w` and the second least.
+for the Euclidean norm, since each point is at most :math:`\sqrt D / 2` from where it was rounded
+to, and what precedes, in the dtype of unit roundoff `u`, moves it by less than :math:`(D + 16) u`
+of the radius; and :math:`\|x - y\| \ge (w_{last} - e) / \sigma` for the others, with
+:math:`e = D (1 + 16 \cdot 16300 u)`, or that without D. As differences are computed, the value is not
+below this bound (squared), times :math:`1 - (2 D + 16) u`, less what underflows (Higham, Accuracy
+and Stability of Numerical Algorithms, 2nd ed., section 3.1). If the K-th value in the list is less
+than all that, the K smallest are found, to the bit of what differences give. If it is not (many
+points as near as the K-th, as far as the bounds can tell; or clusters much tighter than the whole,
+whose inside integers do not resolve), the row is *unproven* and is done again by differences. Where
+that happens to many of the first rows, all others are done so from the start. The smallest value is
+found likewise by the least `w` and the second least.
 
 Bounds are the same work for both dtypes. They do not pay where rows are so few that packing columns
 is most of the work, nor where columns are.
@@ -52,8 +57,9 @@ SAMPLE = 256
 MAX_DIM = 4096
 """Components up to which the error of rounding is small beside 23,000, and stacks hold a point."""
 FEW_ROWS = 48
+"""Up to which packing columns is most of the work."""
 LIST_WORK, LEAST_WORK = 256, 2048
-"""Products of columns and components from which on a bound pays, for each in the list and for the least."""
+"""Columns times components from which on bounds pay: for each one in the list, for the least."""
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ template <class S, int D, Norm N> struct Fixed {
     // L points: P vectors of pairs and one of half their squared norms, `step` apart; those of rows are negative.
     template <bool ROWS> static void pack(const Slot<S> &s, int64_t batch, int64_t first, int64_t end, const S *par, int32_t *to, int step) {
         const V scale = broadcast(ROWS && N == L2 ? -par[D + 1] : par[D + 1]), magic = broadcast(S(lanes_of<S>::magic));
-        const V radius2 = broadcast(par[D]), most = broadcast(S(RADIUS));
+        const V radius2 = broadcast(par[D]), most = broadcast(S(RADIUS)), edge = sqrt(radius2) * scale;
         typedef int32_t Half __attribute__((vector_size(LS * 4)));
         alignas(GEOREDUCE_VECTOR_BYTES) int32_t special[L];
         for (int h = 0; h < L; h += LS) {
@@ -145,7 +145,7 @@ template <class S, int D, Norm N> struct Fixed {
             }
             const M known = norm < broadcast(GR_INF(S)), infinite = top == broadcast(GR_INF(S));
             // those outside of the ball go to where they are seen from its center
-            const V factor = norm > radius2 ? sqrt(radius2 / norm) * scale : scale;
+            const V factor = norm > radius2 ? edge / sqrt(norm) : scale; // no quotient of squares, which underflows
             const auto rounded = [&](int k) { // its last bits are the integer
                 const V t = x.component(k) - broadcast(par[k]);
                 if constexpr (N == L2) return as_bits((known ? t : V{}) * factor + magic);
