@@ -412,8 +412,9 @@ GR_INLINE float fma(float a, float b, float c) { return a * b + c; }
 GR_INLINE double fma(double a, double b, double c) { return a * b + c; }
 
 // a + b and a - b by the units that multiply, where `unit` is `hidden_one`: a 1 that the compiler does
-// not know, as it would make additions of these again. The results are the same to the last bit.
-#if defined(__FMA__) || defined(__aarch64__)
+// not know, as it would make additions of these again. The results are the same to the last bit. With
+// 16 registers there is none to spare for the 1, and its loads cost more than is gained.
+#if defined(__AVX512F__) || defined(__aarch64__)
 #ifdef __aarch64__
 #define GR_ANY_VECTOR "+w"
 #else
