@@ -17,6 +17,7 @@ from ..codegen.bound import Bound, ball, lower_bound, with_spares
 from ..codegen.cpu import BOUND_PREAMBLE, PREAMBLE, BoundKernel, CpuKernel, cpu_kernel
 from ..formula.expr import variables
 from ._base import Array, Backend, Data, Task, empty_results
+from ._burst import Burst
 from ._cache import load
 from ._compiler import find_compiler, why_no_compiler
 from ._threads import mark_used, thread_count
@@ -36,8 +37,6 @@ HEADERS = tuple(
     )
 )
 ALIGNMENT = 64
-SERIAL_WORK = 2e5
-"""Pairs times instructions below which starting threads costs more than it gains."""
 MAX_CHUNKS = 64
 WAVE_BYTES = 8 * 2**20
 """Packed columns that stay in the last-level cache while all rows pass over them."""
@@ -224,6 +223,9 @@ def _rounded(size: int, unit: int) -> int:
     return (size + unit - 1) // unit * unit
 
 
+_burst = Burst()
+
+
 def _launch(
     k: Loaded, data: Data, results: tuple[Array, ...], unproven: Array | None = None
 ) -> None:
@@ -232,7 +234,7 @@ def _launch(
     batches = math.prod(data.batch)
     plan = _plan(k, data.M, data.N, data.K, batches, columns, parameters)
     threads = 1
-    if plan.work > SERIAL_WORK:
+    if _burst.wants_threads(plan.work / k.lanes):
         threads = max(1, min(thread_count(None), plan.row_blocks * plan.chunks))
         mark_used(threads)
     parameter_bytes, column_bytes, state_bytes = plan.buffers
@@ -268,6 +270,7 @@ def _launch(
             if flags[:done].mean() > GIVEN_UP:
                 flags[done:] = True
                 break
+    _burst.pause()
     del alive
 
 

@@ -42,7 +42,8 @@ PAIRS = Dialect(
         "p": "broadcast(par[{k}])",
         "i": "broadcast(rows[({k}) * RB + r])",
         "j": "load(columns + (c * NC + {k}) * L)",
-    }
+    },
+    as_product={"add": "add_as_product({0}, {1}, unit)", "sub": "sub_as_product({0}, {1}, unit)"},
 )
 _ARGUMENT = "x{slot}.component({k})"
 ROWS = Dialect(
@@ -160,8 +161,8 @@ class CpuKernel:
     # --- Values into lanes --------------------------------------------------------------------
 
     def _tile(self) -> list[str]:
-        tile = self.schedule.rows * self.schedule.vectors
-        printer = TilePrinter(replace(PAIRS, spell=self.far), self.program, tile)
+        dialect = replace(PAIRS, spell=self.far)
+        printer = TilePrinter(dialect, self.program, self.schedule.unrolled)
         e = self.entry
         head = []
         if e.keep or e.pivoted:

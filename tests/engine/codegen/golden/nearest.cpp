@@ -2,7 +2,7 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
-struct kernel_11cf6f07ed7efc9a {
+struct kernel_c535a7c663a09a8d {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -36,16 +36,17 @@ struct kernel_11cf6f07ed7efc9a {
                         Lanes *lanes, char *states, int64_t row_bytes, int64_t j0,
                         int at) {
         V a0[R][C];
+        const V unit = hidden_one<V>();
         GR_TILE {
             a0[r][c] = V{} + T(0.0);
         }
-        GR_UNROLL for (int d1 = 0; d1 < 5; d1++) {
+        for (int d1 = 0; d1 < 5; d1++) {
             GR_TILE {
                 const V t2 = broadcast(rows[(d1) * RB + r]);
                 const V t3 = load(columns + (c * NC + d1) * L);
                 const V t4 = t2 - t3;
                 const V t5 = abs(t4);
-                const V t6 = a0[r][c] + t5;
+                const V t6 = add_as_product(a0[r][c], t5, unit);
                 a0[r][c] = t6;
             }
         }
@@ -137,13 +138,13 @@ struct kernel_11cf6f07ed7efc9a {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_11cf6f07ed7efc9a(const gr::kernel_11cf6f07ed7efc9a::Call *call) {
-    gr::Driver<gr::kernel_11cf6f07ed7efc9a>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_c535a7c663a09a8d(const gr::kernel_c535a7c663a09a8d::Call *call) {
+    gr::Driver<gr::kernel_c535a7c663a09a8d>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_11cf6f07ed7efc9a(gr::Layout *to) {
-    typedef gr::kernel_11cf6f07ed7efc9a K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_c535a7c663a09a8d(gr::Layout *to) {
+    typedef gr::kernel_c535a7c663a09a8d K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_11cf6f07ed7efc9a(int64_t K) {
-    return gr::kernel_11cf6f07ed7efc9a::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_c535a7c663a09a8d(int64_t K) {
+    return gr::kernel_c535a7c663a09a8d::row_bytes(K);
 }
