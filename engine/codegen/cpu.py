@@ -135,6 +135,7 @@ class CpuKernel:
         loads = {s.slot for s in ir.walk(body) if isinstance(s, ir.Load) and s.space == "argument"}
         lines = []
         dims = {slot: dim for slot, _, dim in self.program.slots}
+        body, places = without_copies(body, dims) if axis == "j" else (body, {})
         for slot, own, _ in self.program.slots:
             if slot not in loads:
                 continue
@@ -143,9 +144,11 @@ class CpuKernel:
             else:
                 assert own == axis
                 end = "M" if axis == "i" else "N"
-                lines.append(f"Points<T, {dims[slot]}> x{slot};")
-                find = f"x{slot}.find(a.slots[SLOT{slot}], batch, first, a.n.{end});"
-                lines.append(find)
+                given = f"a.slots[SLOT{slot}], batch, first, a.n.{end}"
+                kind = "Points"
+                if slot in places:
+                    kind, given = "Packed", f"{given}, columns + {places[slot]} * L"
+                lines.append(f"const {kind}<T, {dims[slot]}> x{slot}({given});")
         arguments = {
             "p": "const Call &a, int64_t batch, T *par",
             "i": "const Call &a, const T *par, int64_t batch, int64_t first, T *rows",
@@ -272,6 +275,38 @@ class CpuKernel:
         ]
 
 
+def without_copies(
+    body: tuple[ir.Statement, ...], dims: dict[int, int]
+) -> tuple[tuple[ir.Statement, ...], dict[int, int]]:
+    """Return a block without loops that store a whole argument as it is, and where they do.
+
+    Such arguments are written there at once, without a stop in between.
+    """
+    left, places = [], {}
+    for s in body:
+        if isinstance(s, ir.Loop) and len(s.body) == 2:
+            load, store = s.body
+            if (
+                isinstance(load, ir.Load)
+                and isinstance(store, ir.Store)
+                and (load.space, store.value) == ("argument", load.name)
+                and index_text(load.offset) == s.var
+                and s.extent == dims[load.slot]
+                and load.slot not in places
+            ):
+                places[load.slot] = ir.bounds(store.offset)[0]
+                continue
+        left.append(s)
+    loads = {s.name: s.slot for s in left if isinstance(s, ir.Load) and s.space == "argument"}
+    for s in tuple(left):
+        if isinstance(s, ir.Store) and dims.get(loads.get(s.value, -1)) == 1:
+            slot = loads[s.value]
+            if slot not in places:
+                places[slot] = ir.bounds(s.offset)[0]
+                left.remove(s)
+    return tuple(left), places
+
+
 def far_spellings(program: Program) -> dict[str, str]:
     """Return calls instead of inlined functions for a formula that has very many of them.
 
@@ -301,13 +336,15 @@ def named(comment: str, body: str) -> tuple[str, str]:
     n = f"kernel_{digest}"
     export = 'extern "C" __attribute__((visibility("default")))'
     parameters = "K::NP * sizeof(K::Call::Scalar) / sizeof(K::T)"
-    layout = f"K::L, K::RB, K::COLUMN_BLOCK * K::L, {parameters}, K::NR, K::NC, sizeof(K::T)"
+    layout = f"K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, {parameters}, K::NR, K::NC, sizeof(K::T)"
     return n, (
         f"{comment}\n{body.replace('KERNEL', n)}"
         f"{export} void run_{n}(const gr::{n}::Call *call) {{\n"
         f"    gr::Driver<gr::{n}>::run(*call);\n}}\n"
         f"{export} void layout_{n}(gr::Layout *to) {{\n"
         f"    typedef gr::{n} K;\n    *to = gr::Layout{{{layout}}};\n}}\n"
+        f"{export} int64_t scratch_bytes_{n}(const gr::Sizes *n) {{\n"
+        f"    return gr::Driver<gr::{n}>::scratch_bytes(*n);\n}}\n"
         f"{export} int64_t row_bytes_{n}(int64_t K) {{\n"
         f"    return gr::{n}::row_bytes(K);\n}}\n"
     )

@@ -136,8 +136,7 @@ template <class S, int D, Norm N> struct Fixed {
         typedef int32_t Half __attribute__((vector_size(LS * 4)));
         alignas(GEOREDUCE_VECTOR_BYTES) int32_t special[L];
         for (int h = 0; h < L; h += LS) {
-            Points<S, D> x;
-            x.find(s, batch, first + h, end);
+            const Points<S, D> x(s, batch, first + h, end);
             V norm{}, top{};
             for (int k = 0; k < D; k++) {
                 const V t = x.component(k) - broadcast(par[k]);
@@ -222,11 +221,11 @@ struct Nearest2 {
     static constexpr int TAG_BITS = 12, L = lanes_of<float>::count;
     static constexpr int32_t TAGS = 1 << TAG_BITS, NONE = 0x7fffffff;
     mf least, second;
-    int64_t base;        // of the columns in lanes
+    int64_t base;        // the first one of the columns in lanes, -1 if there are none
     int64_t j;           // of those before: the least, and
     int32_t best, other; // its number, and the second
 
-    void clear() { least = second = broadcast(NONE), base = 0, j = -1, best = other = NONE; }
+    void clear() { least = second = broadcast(NONE), base = -1, j = -1, best = other = NONE; }
     // Fold lanes into the row.
     GR_OUTLINE void fold(Nearest2 &r) {
         mf a = r.least, b = r.second;
@@ -236,7 +235,7 @@ struct Nearest2 {
         }
         const int lane = __builtin_ctzll(bits((mf)(r.least == a)));
         offer(r, a[0], r.base + (int64_t)(a[0] & (TAGS - 1)) * L + lane, b[0]);
-        r.least = r.second = broadcast(NONE);
+        r.least = r.second = broadcast(NONE), r.base = -1;
     }
     GR_INLINE void offer(Nearest2 &r, int32_t least, int64_t j, int32_t second) {
         const int32_t worse = least < r.best ? r.best : least;
@@ -259,7 +258,6 @@ template <class S, int D, Norm N, bool LIST, int VALUES, int INDICES> struct Nea
     typedef gr::Call<S, 3, (VALUES >= 0) + (INDICES >= 0)> Call;
     static constexpr int L = F::L, P = F::P, NP = F::NP, NR = P + 1, NC = P + 1, R = N == L2 ? 6 : 4, C = GR_REGISTERS >= 32 ? 4 : 2;
     static constexpr int RB = 96, COLUMN_BLOCK = column_block(NC, C, 512);
-    static constexpr int EPOCH = Nearest2::TAGS / COLUMN_BLOCK * COLUMN_BLOCK; // vectors whose numbers differ
     struct Empty {};
     struct Two { mf least, second; };
     template <bool, class A, class B> struct either { typedef A type; };
@@ -304,7 +302,9 @@ template <class S, int D, Norm N, bool LIST, int VALUES, int INDICES> struct Nea
                 }
             }
         } else {
-            const int32_t first = (int32_t)((j0 / L + at / L) % EPOCH);
+            if (((const Row *)states)->base < 0)
+                for (int r = 0; r < R; r++) ((Row *)(states + r * row_bytes))->base = j0;
+            const int32_t first = (int32_t)((j0 - ((const Row *)states)->base + at) / L);
             GR_UNROLL for (int c = 0; c < C; c++) {
                 const mf tag = broadcast(first + c);
                 GR_UNROLL for (int r = 0; r < R; r++) {
@@ -327,8 +327,8 @@ template <class S, int D, Norm N, bool LIST, int VALUES, int INDICES> struct Nea
     GR_INLINE void end(Lanes &lanes, char *state, int64_t j0) {
         if constexpr (!LIST) {
             Row &row = *(Row *)state;
-            row.least = lanes.least, row.second = lanes.second, row.base = j0 / L / EPOCH * EPOCH * L;
-            if ((j0 / L + COLUMN_BLOCK) % EPOCH == 0) Row::fold(row);
+            row.least = lanes.least, row.second = lanes.second;
+            if ((j0 - row.base) / L + 2 * COLUMN_BLOCK > Row::TAGS) Row::fold(row); // no numbers left for the next block
         }
     }
     static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }

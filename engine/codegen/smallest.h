@@ -127,6 +127,8 @@ template <class T> struct Smallest {
         limit = GR_NAN(T), top = GR_INF(T);
         count = kept = base = 0, capacity = K, full = threshold(K);
     }
+    // Forget all values but the limit, of columns before those that will come.
+    void restart() { count = kept = base = 0; }
     // What is in the buffer, in no order before `compact`.
     Entries entries() {
         widen(*this);

@@ -2,7 +2,11 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
+<<<<<<< HEAD
 struct kernel_c535a7c663a09a8d {
+=======
+struct kernel_d8e4ba701a27a08e {
+>>>>>>> h1
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -16,20 +20,14 @@ struct kernel_c535a7c663a09a8d {
     static void pack_parameters(const Call &a, int64_t batch, T *par) {
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T, 5> x0;
-        x0.find(a.slots[SLOT0], batch, first, a.n.M);
+        const Points<T, 5> x0(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 5; d0++) {
             const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T, 5> x1;
-        x1.find(a.slots[SLOT1], batch, first, a.n.N);
-        GR_UNROLL for (int d0 = 0; d0 < 5; d0++) {
-            const V t1 = x1.component(d0);
-            store(columns + (d0) * L, t1);
-        }
+        const Packed<T, 5> x1(a.slots[SLOT1], batch, first, a.n.N, columns + 0 * L);
     }
     template <int R, int C, bool MASKED>
     GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
@@ -138,6 +136,7 @@ struct kernel_c535a7c663a09a8d {
     }
 };
 }
+<<<<<<< HEAD
 extern "C" __attribute__((visibility("default"))) void run_kernel_c535a7c663a09a8d(const gr::kernel_c535a7c663a09a8d::Call *call) {
     gr::Driver<gr::kernel_c535a7c663a09a8d>::run(*call);
 }
@@ -147,4 +146,18 @@ extern "C" __attribute__((visibility("default"))) void layout_kernel_c535a7c663a
 }
 extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_c535a7c663a09a8d(int64_t K) {
     return gr::kernel_c535a7c663a09a8d::row_bytes(K);
+=======
+extern "C" __attribute__((visibility("default"))) void run_kernel_d8e4ba701a27a08e(const gr::kernel_d8e4ba701a27a08e::Call *call) {
+    gr::Driver<gr::kernel_d8e4ba701a27a08e>::run(*call);
+}
+extern "C" __attribute__((visibility("default"))) void layout_kernel_d8e4ba701a27a08e(gr::Layout *to) {
+    typedef gr::kernel_d8e4ba701a27a08e K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+}
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_d8e4ba701a27a08e(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_d8e4ba701a27a08e>::scratch_bytes(*n);
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_d8e4ba701a27a08e(int64_t K) {
+    return gr::kernel_d8e4ba701a27a08e::row_bytes(K);
+>>>>>>> h1
 }

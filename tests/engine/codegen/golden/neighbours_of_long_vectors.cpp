@@ -2,7 +2,7 @@
 
 // argKmin over j of sum(square(x0 - y1)), by bounds, float
 namespace gr {
-struct kernel_36f4c975fec1fbb4 {
+struct kernel_c1ccee53e6e3694d {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -22,8 +22,7 @@ struct kernel_36f4c975fec1fbb4 {
         }
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T, 100> x0;
-        x0.find(a.slots[SLOT0], batch, first, a.n.M);
+        const Points<T, 100> x0(a.slots[SLOT0], batch, first, a.n.M);
         for (int d0 = 0; d0 < 100; d0++) {
             const V t1 = x0.component(d0);
             const V t2 = broadcast(par[d0]);
@@ -32,8 +31,7 @@ struct kernel_36f4c975fec1fbb4 {
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T, 100> x1;
-        x1.find(a.slots[SLOT1], batch, first, a.n.N);
+        const Points<T, 100> x1(a.slots[SLOT1], batch, first, a.n.N);
         V a1 = V{} + T(0.0);
         for (int d2 = 0; d2 < 100; d2++) {
             const V t3 = x1.component(d2);
@@ -108,20 +106,23 @@ struct kernel_36f4c975fec1fbb4 {
     static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }
     static void finish(const Call &a, char *state, int64_t at) {
         Row &s = *(Row *)state;
-        const Exact<100, kernel_36f4c975fec1fbb4, T> exact(a, a.slots[SLOT0], a.slots[SLOT1], at);
+        const Exact<100, kernel_c1ccee53e6e3694d, T> exact(a, a.slots[SLOT0], a.slots[SLOT1], at);
         T *values = nullptr;
         int64_t *indices = (int64_t *)a.results[0] + at * a.n.K;
         a.unproven[at] = !finish_smallest(a, exact, a.parameters + (a.n.parameter_batches > 1 ? at / a.n.M : 0) * NP, s, values, indices);
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_36f4c975fec1fbb4(const gr::kernel_36f4c975fec1fbb4::Call *call) {
-    gr::Driver<gr::kernel_36f4c975fec1fbb4>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_c1ccee53e6e3694d(const gr::kernel_c1ccee53e6e3694d::Call *call) {
+    gr::Driver<gr::kernel_c1ccee53e6e3694d>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_36f4c975fec1fbb4(gr::Layout *to) {
-    typedef gr::kernel_36f4c975fec1fbb4 K;
-    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_c1ccee53e6e3694d(gr::Layout *to) {
+    typedef gr::kernel_c1ccee53e6e3694d K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_36f4c975fec1fbb4(int64_t K) {
-    return gr::kernel_36f4c975fec1fbb4::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_c1ccee53e6e3694d(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_c1ccee53e6e3694d>::scratch_bytes(*n);
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_c1ccee53e6e3694d(int64_t K) {
+    return gr::kernel_c1ccee53e6e3694d::row_bytes(K);
 }
