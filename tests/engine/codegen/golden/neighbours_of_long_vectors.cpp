@@ -2,7 +2,7 @@
 
 // argKmin over j of sum(square(x0 - y1)), by bounds, float
 namespace gr {
-struct kernel_36f4c975fec1fbb4 {
+struct kernel_1e9064eb3dc93aab {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -65,11 +65,10 @@ struct kernel_36f4c975fec1fbb4 {
         const V t24 = where(t9, t20, t23);
         store(columns + (100) * L, t24);
     }
-    template <int R, int C, bool MASKED>
-    GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
-                        Lanes *lanes, char *states, int64_t row_bytes, int64_t j0,
-                        int at) {
-        V v[R][C];
+    static constexpr int AGAIN = 0; // see select.h
+    template <int R, int C>
+    GR_INLINE void values(const T *par, const T *rows, const T *columns,
+                          V (&v)[R][C]) {
         V a0[R][C];
         GR_TILE {
             a0[r][c] = V{} + T(0.0);
@@ -88,40 +87,25 @@ struct kernel_36f4c975fec1fbb4 {
             const V t7 = a0[r][c] + t6;
             v[r][c] = t7;
         }
-        uint64_t some[R], all = 0;
-        GR_UNROLL for (int r = 0; r < R; r++) {
-            const Row &row = *(const Row *)(states + r * row_bytes);
-            all |= some[r] = Row::template any_to_offer<C>(row, v[r]);
-        }
-        if (__builtin_expect(all != 0, 0)) {
-            const uint64_t lanes = first_lanes(MASKED ? left : C * L);
-            GR_UNROLL for (int r = 0; r < R; r++) {
-                if (!some[r]) continue;
-                Row &row = *(Row *)(states + r * row_bytes);
-                Row::template offer_tile<C>(row, v[r], lanes, j0 + at);
-            }
-        }
     }
     static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }
-    GR_INLINE void begin(Lanes &, const char *) {}
-    GR_INLINE void end(Lanes &, char *, int64_t) {}
     static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }
     static void finish(const Call &a, char *state, int64_t at) {
         Row &s = *(Row *)state;
-        const Exact<100, kernel_36f4c975fec1fbb4, T> exact(a, a.slots[SLOT0], a.slots[SLOT1], at);
+        const Exact<100, kernel_1e9064eb3dc93aab, T> exact(a, a.slots[SLOT0], a.slots[SLOT1], at);
         T *values = nullptr;
         int64_t *indices = (int64_t *)a.results[0] + at * a.n.K;
         a.unproven[at] = !finish_smallest(a, exact, a.parameters + (a.n.parameter_batches > 1 ? at / a.n.M : 0) * NP, s, values, indices);
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_36f4c975fec1fbb4(const gr::kernel_36f4c975fec1fbb4::Call *call) {
-    gr::Driver<gr::kernel_36f4c975fec1fbb4>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_1e9064eb3dc93aab(const gr::kernel_1e9064eb3dc93aab::Call *call) {
+    gr::Driver<gr::kernel_1e9064eb3dc93aab>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_36f4c975fec1fbb4(gr::Layout *to) {
-    typedef gr::kernel_36f4c975fec1fbb4 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_1e9064eb3dc93aab(gr::Layout *to) {
+    typedef gr::kernel_1e9064eb3dc93aab K;
     *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_36f4c975fec1fbb4(int64_t K) {
-    return gr::kernel_36f4c975fec1fbb4::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_1e9064eb3dc93aab(int64_t K) {
+    return gr::kernel_1e9064eb3dc93aab::row_bytes(K);
 }
