@@ -167,11 +167,21 @@ class CpuKernel:
         dialect = replace(PAIRS, spell=self.far)
         printer = TilePrinter(dialect, self.program, self.schedule.unrolled)
         e = self.entry
+        if e.keep:
+            printer.yields["value"] = self._hold
+            return [
+                f"    static constexpr int AGAIN = {self._again()}; // see select.h",
+                "    template <int R, int C>",
+                "    GR_INLINE void values(const T *par, const T *rows, const T *columns,",
+                "                          V (&v)[R][C]) {",
+                *printer.tiles("        "),
+                "    }",
+            ]
         head = []
-        if e.keep or e.pivoted:
+        if e.pivoted:
             head.append("        V v[R][C];")
             printer.yields["value"] = self._hold
-            printer.after["value"] = self._select if e.keep else self._pivot
+            printer.after["value"] = self._pivot
             printer.yields["weight"] = lambda value, k: self._accumulate("weight", value, k)
         else:
             printer.yields["value"] = self._fold
@@ -203,6 +213,16 @@ class CpuKernel:
         pairs = list(zip(targets, names, strict=True))
         lines += [f"    {to} = where(valid, {name}, {to});" for to, name in pairs]
         return [*lines, "} else {", *(f"    {to} = {name};" for to, name in pairs), "}"]
+
+    def _again(self) -> int:
+        """Return up to how many hits of a block it is cheaper to compute again than to hold all.
+
+        A store for each vector of a block costs about an instruction, and a hit, beside the tile's
+        instructions, about as many as a jump that was not foreseen.
+        """
+        s = self.schedule
+        work = s.vectors * sum(_cost_of_all(statement) for statement in self.program.pair)
+        return FLUSH * s.rows // (15 + work)
 
     def _hold(self, value: str, k: Component) -> list[str]:
         """Keep a value of the tile; columns past the end are less than everything."""
@@ -256,23 +276,12 @@ class CpuKernel:
             targets.append(target)
         return lines + self._masked(names, targets) if names else []
 
-    def _select(self, k: Component) -> list[str]:
-        """Offer the values of the tile that are below the limit to the lists of their rows."""
-        return [
-            "uint64_t some[R], all = 0;",
-            "GR_UNROLL for (int r = 0; r < R; r++) {",
-            "    const Row &row = *(const Row *)(states + r * row_bytes);",
-            "    all |= some[r] = Row::template any_to_offer<C>(row, v[r]);",
-            "}",
-            "if (__builtin_expect(all != 0, 0)) {",
-            "    const uint64_t lanes = first_lanes(MASKED ? left : C * L);",
-            "    GR_UNROLL for (int r = 0; r < R; r++) {",
-            "        if (!some[r]) continue;",
-            "        Row &row = *(Row *)(states + r * row_bytes);",
-            "        Row::template offer_tile<C>(row, v[r], lanes, j0 + at);",
-            "    }",
-            "}",
-        ]
+
+def _cost_of_all(s: ir.Statement) -> int:
+    """Return what a statement costs for a pair, loops over all components included."""
+    if isinstance(s, ir.Loop):
+        return s.extent * sum(_cost_of_all(inner) for inner in s.body)
+    return cost((s,))
 
 
 def without_copies(

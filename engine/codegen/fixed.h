@@ -257,12 +257,10 @@ template <class S, int D, Norm N, bool LIST, int VALUES, int INDICES> struct Nea
     typedef float T; // of what is packed: integers as wide
     typedef gr::Call<S, 3, (VALUES >= 0) + (INDICES >= 0)> Call;
     static constexpr int L = F::L, P = F::P, NP = F::NP, NR = P + 1, NC = P + 1, R = N == L2 ? 6 : 4, C = GR_REGISTERS >= 32 ? 4 : 2;
-    static constexpr int RB = 96, COLUMN_BLOCK = column_block(NC, C, 512);
-    struct Empty {};
-    struct Two { mf least, second; };
+    static constexpr int RB = 96, COLUMN_BLOCK = column_block(NC, C, 64 * C), AGAIN = 64 * R / (15 + C * NC); // see select.h
+    struct Lanes { mf least, second; };
     template <bool, class A, class B> struct either { typedef A type; };
     template <class A, class B> struct either<false, A, B> { typedef B type; };
-    typedef typename either<LIST, Empty, Two>::type Lanes;
     typedef typename either<LIST, Smallest<float>, Nearest2>::type Row;
 
     GR_INLINE int64_t row_bytes(int64_t K) {
@@ -280,39 +278,26 @@ template <class S, int D, Norm N, bool LIST, int VALUES, int INDICES> struct Nea
         F::template pack<false>(a.slots[1], batch, first, a.n.N, par, (int32_t *)columns, L);
     }
 
+    // For lists: see select.h.
+    template <int R, int C> GR_INLINE void values(const S *, const T *rows, const T *columns, vf (&v)[R][C]) {
+        mf w[R][C];
+        F::template distances<R, C, RB, NC>((const int32_t *)rows, (const int32_t *)columns, w);
+        GR_TILE v[r][c] = (vf)w[r][c];
+    }
     template <int R, int C, bool MASKED>
-    GR_INLINE void tile(const S *, const T *from_rows, const T *from_columns, int left, Lanes *lanes, char *states, int64_t row_bytes, int64_t j0, int at) {
-        const int32_t *rows = (const int32_t *)from_rows, *columns = (const int32_t *)from_columns;
+    GR_INLINE void tile(const S *, const T *rows, const T *columns, int left, Lanes *lanes, char *states, int64_t row_bytes, int64_t j0, int at) {
         mf v[R][C];
-        F::template distances<R, C, RB, NC>(rows, columns, v);
-        if constexpr (LIST) {
-            vf value[R][C];
-            GR_TILE value[r][c] = (vf)v[r][c];
-            uint64_t some[R], all = 0;
+        F::template distances<R, C, RB, NC>((const int32_t *)rows, (const int32_t *)columns, v);
+        if (((const Row *)states)->base < 0)
+            for (int r = 0; r < R; r++) ((Row *)(states + r * row_bytes))->base = j0;
+        const int32_t first = (int32_t)((j0 - ((const Row *)states)->base + at) / L);
+        GR_UNROLL for (int c = 0; c < C; c++) {
+            const mf tag = broadcast(first + c);
             GR_UNROLL for (int r = 0; r < R; r++) {
-                const Row &row = *(const Row *)(states + r * row_bytes);
-                all |= some[r] = Row::template any_to_offer<C>(row, value[r]);
-            }
-            if (__builtin_expect(all != 0, 0)) {
-                const uint64_t which = first_lanes(MASKED ? left : C * L);
-                GR_UNROLL for (int r = 0; r < R; r++) {
-                    if (!some[r]) continue;
-                    Row &row = *(Row *)(states + r * row_bytes);
-                    Row::template offer_tile<C>(row, value[r], which, j0 + at);
-                }
-            }
-        } else {
-            if (((const Row *)states)->base < 0)
-                for (int r = 0; r < R; r++) ((Row *)(states + r * row_bytes))->base = j0;
-            const int32_t first = (int32_t)((j0 - ((const Row *)states)->base + at) / L);
-            GR_UNROLL for (int c = 0; c < C; c++) {
-                const mf tag = broadcast(first + c);
-                GR_UNROLL for (int r = 0; r < R; r++) {
-                    mf t = (v[r][c] & ~(Nearest2::TAGS - 1)) | tag;
-                    if (MASKED) t = iota<float>() < left ? t : broadcast(Nearest2::NONE);
-                    lanes[r].second = lesser(lanes[r].second, greater(lanes[r].least, t));
-                    lanes[r].least = lesser(lanes[r].least, t);
-                }
+                mf t = (v[r][c] & ~(Nearest2::TAGS - 1)) | tag;
+                if (MASKED) t = iota<float>() < left ? t : broadcast(Nearest2::NONE);
+                lanes[r].second = lesser(lanes[r].second, greater(lanes[r].least, t));
+                lanes[r].least = lesser(lanes[r].least, t);
             }
         }
     }
@@ -322,14 +307,12 @@ template <class S, int D, Norm N, bool LIST, int VALUES, int INDICES> struct Nea
         else ((Row *)state)->clear();
     }
     GR_INLINE void begin(Lanes &lanes, const char *state) {
-        if constexpr (!LIST) lanes.least = ((const Row *)state)->least, lanes.second = ((const Row *)state)->second;
+        lanes.least = ((const Row *)state)->least, lanes.second = ((const Row *)state)->second;
     }
     GR_INLINE void end(Lanes &lanes, char *state, int64_t j0) {
-        if constexpr (!LIST) {
-            Row &row = *(Row *)state;
-            row.least = lanes.least, row.second = lanes.second;
-            if ((j0 - row.base) / L + 2 * COLUMN_BLOCK > Row::TAGS) Row::fold(row); // no numbers left for the next block
-        }
+        Row &row = *(Row *)state;
+        row.least = lanes.least, row.second = lanes.second;
+        if ((j0 - row.base) / L + 2 * COLUMN_BLOCK > Row::TAGS) Row::fold(row); // no numbers left for the next block
     }
     static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }
     static void finish(const Call &a, char *state, int64_t at) {

@@ -9,7 +9,7 @@
 #define GEOREDUCE_KERNEL_H
 
 #include "pack.h"
-#include "smallest.h"
+#include "select.h"
 
 // Vector registers.
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -124,6 +124,10 @@ template <class K> struct Driver {
             K::template tile<R, 1, true>(par, rows, columns + v * K::NC * L, (int)(left - v * L), lanes, states, row_bytes, j0, (int)(v * L));
         GR_UNROLL for (int r = 0; r < R; r++) K::end(lanes[r], states + r * row_bytes, j0);
     }
+    template <int R, class... A> GR_INLINE void pass(A... a) {
+        if constexpr (is_list<typename K::Row>::value) Selection<K>::template strip<R>(a...);
+        else strip<R>(a...);
+    }
 
     // Bytes of what a thread works in: hoisted rows, their states, and a block of columns.
     static int64_t scratch_bytes(const Sizes &n) {
@@ -149,8 +153,8 @@ template <class K> struct Driver {
                 columns = packed;
             }
             for (int r = 0; r < m;) {
-                if (m - r > TAIL) strip<K::R>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += K::R;
-                else strip<TAIL>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += TAIL;
+                if (m - r > TAIL) pass<K::R>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += K::R;
+                else pass<TAIL>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += TAIL;
             }
         }
     }

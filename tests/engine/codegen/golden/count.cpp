@@ -2,7 +2,7 @@
 
 // count over j of lt(sum(square(x0 - y1)), 1), float
 namespace gr {
-struct kernel_50fb4938ff229e11 {
+struct kernel_b5d906e42986d1f6 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -100,16 +100,16 @@ struct kernel_50fb4938ff229e11 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_50fb4938ff229e11(const gr::kernel_50fb4938ff229e11::Call *call) {
-    gr::Driver<gr::kernel_50fb4938ff229e11>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_b5d906e42986d1f6(const gr::kernel_b5d906e42986d1f6::Call *call) {
+    gr::Driver<gr::kernel_b5d906e42986d1f6>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_50fb4938ff229e11(gr::Layout *to) {
-    typedef gr::kernel_50fb4938ff229e11 K;
-    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_b5d906e42986d1f6(gr::Layout *to) {
+    typedef gr::kernel_b5d906e42986d1f6 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_50fb4938ff229e11(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_50fb4938ff229e11>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_b5d906e42986d1f6(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_b5d906e42986d1f6>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_50fb4938ff229e11(int64_t K) {
-    return gr::kernel_50fb4938ff229e11::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_b5d906e42986d1f6(int64_t K) {
+    return gr::kernel_b5d906e42986d1f6::row_bytes(K);
 }

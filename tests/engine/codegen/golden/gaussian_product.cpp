@@ -2,7 +2,7 @@
 
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)) * take(y1, 0, 1, 2), double
 namespace gr {
-struct kernel_f95a3dcbabebbc4a {
+struct kernel_ecd9ff698b9a4424 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -110,16 +110,16 @@ struct kernel_f95a3dcbabebbc4a {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_f95a3dcbabebbc4a(const gr::kernel_f95a3dcbabebbc4a::Call *call) {
-    gr::Driver<gr::kernel_f95a3dcbabebbc4a>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_ecd9ff698b9a4424(const gr::kernel_ecd9ff698b9a4424::Call *call) {
+    gr::Driver<gr::kernel_ecd9ff698b9a4424>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_f95a3dcbabebbc4a(gr::Layout *to) {
-    typedef gr::kernel_f95a3dcbabebbc4a K;
-    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_ecd9ff698b9a4424(gr::Layout *to) {
+    typedef gr::kernel_ecd9ff698b9a4424 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_f95a3dcbabebbc4a(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_f95a3dcbabebbc4a>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_ecd9ff698b9a4424(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_ecd9ff698b9a4424>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_f95a3dcbabebbc4a(int64_t K) {
-    return gr::kernel_f95a3dcbabebbc4a::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_ecd9ff698b9a4424(int64_t K) {
+    return gr::kernel_ecd9ff698b9a4424::row_bytes(K);
 }

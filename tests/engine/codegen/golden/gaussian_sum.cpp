@@ -2,7 +2,7 @@
 
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)), float
 namespace gr {
-struct kernel_4f4f8d676d9d329f {
+struct kernel_9b8de093495aece6 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -99,16 +99,16 @@ struct kernel_4f4f8d676d9d329f {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_4f4f8d676d9d329f(const gr::kernel_4f4f8d676d9d329f::Call *call) {
-    gr::Driver<gr::kernel_4f4f8d676d9d329f>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_9b8de093495aece6(const gr::kernel_9b8de093495aece6::Call *call) {
+    gr::Driver<gr::kernel_9b8de093495aece6>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_4f4f8d676d9d329f(gr::Layout *to) {
-    typedef gr::kernel_4f4f8d676d9d329f K;
-    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_9b8de093495aece6(gr::Layout *to) {
+    typedef gr::kernel_9b8de093495aece6 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_4f4f8d676d9d329f(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_4f4f8d676d9d329f>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_9b8de093495aece6(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_9b8de093495aece6>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_4f4f8d676d9d329f(int64_t K) {
-    return gr::kernel_4f4f8d676d9d329f::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_9b8de093495aece6(int64_t K) {
+    return gr::kernel_9b8de093495aece6::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // logsumexp over j of sum(square(x0 - y1)), float
 namespace gr {
-struct kernel_419860fe8cf3f89c {
+struct kernel_6e335d4eb274faf7 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -154,16 +154,16 @@ struct kernel_419860fe8cf3f89c {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_419860fe8cf3f89c(const gr::kernel_419860fe8cf3f89c::Call *call) {
-    gr::Driver<gr::kernel_419860fe8cf3f89c>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_6e335d4eb274faf7(const gr::kernel_6e335d4eb274faf7::Call *call) {
+    gr::Driver<gr::kernel_6e335d4eb274faf7>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_419860fe8cf3f89c(gr::Layout *to) {
-    typedef gr::kernel_419860fe8cf3f89c K;
-    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_6e335d4eb274faf7(gr::Layout *to) {
+    typedef gr::kernel_6e335d4eb274faf7 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_419860fe8cf3f89c(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_419860fe8cf3f89c>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_6e335d4eb274faf7(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_6e335d4eb274faf7>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_419860fe8cf3f89c(int64_t K) {
-    return gr::kernel_419860fe8cf3f89c::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_6e335d4eb274faf7(int64_t K) {
+    return gr::kernel_6e335d4eb274faf7::row_bytes(K);
 }

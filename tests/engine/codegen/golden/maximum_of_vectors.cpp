@@ -2,7 +2,7 @@
 
 // max over j of x0 * y1 - exp(y1), float
 namespace gr {
-struct kernel_23ed54d02a7c4753 {
+struct kernel_520c44b6742e7e98 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -95,16 +95,16 @@ struct kernel_23ed54d02a7c4753 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_23ed54d02a7c4753(const gr::kernel_23ed54d02a7c4753::Call *call) {
-    gr::Driver<gr::kernel_23ed54d02a7c4753>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_520c44b6742e7e98(const gr::kernel_520c44b6742e7e98::Call *call) {
+    gr::Driver<gr::kernel_520c44b6742e7e98>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_23ed54d02a7c4753(gr::Layout *to) {
-    typedef gr::kernel_23ed54d02a7c4753 K;
-    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_520c44b6742e7e98(gr::Layout *to) {
+    typedef gr::kernel_520c44b6742e7e98 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_23ed54d02a7c4753(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_23ed54d02a7c4753>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_520c44b6742e7e98(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_520c44b6742e7e98>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_23ed54d02a7c4753(int64_t K) {
-    return gr::kernel_23ed54d02a7c4753::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_520c44b6742e7e98(int64_t K) {
+    return gr::kernel_520c44b6742e7e98::row_bytes(K);
 }

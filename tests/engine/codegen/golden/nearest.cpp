@@ -2,11 +2,7 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
-<<<<<<< HEAD
-struct kernel_c535a7c663a09a8d {
-=======
-struct kernel_d8e4ba701a27a08e {
->>>>>>> h1
+struct kernel_31a8696a797a6a77 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -136,28 +132,16 @@ struct kernel_d8e4ba701a27a08e {
     }
 };
 }
-<<<<<<< HEAD
-extern "C" __attribute__((visibility("default"))) void run_kernel_c535a7c663a09a8d(const gr::kernel_c535a7c663a09a8d::Call *call) {
-    gr::Driver<gr::kernel_c535a7c663a09a8d>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_31a8696a797a6a77(const gr::kernel_31a8696a797a6a77::Call *call) {
+    gr::Driver<gr::kernel_31a8696a797a6a77>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_c535a7c663a09a8d(gr::Layout *to) {
-    typedef gr::kernel_c535a7c663a09a8d K;
-    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_31a8696a797a6a77(gr::Layout *to) {
+    typedef gr::kernel_31a8696a797a6a77 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_c535a7c663a09a8d(int64_t K) {
-    return gr::kernel_c535a7c663a09a8d::row_bytes(K);
-=======
-extern "C" __attribute__((visibility("default"))) void run_kernel_d8e4ba701a27a08e(const gr::kernel_d8e4ba701a27a08e::Call *call) {
-    gr::Driver<gr::kernel_d8e4ba701a27a08e>::run(*call);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_31a8696a797a6a77(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_31a8696a797a6a77>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_d8e4ba701a27a08e(gr::Layout *to) {
-    typedef gr::kernel_d8e4ba701a27a08e K;
-    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
-}
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_d8e4ba701a27a08e(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_d8e4ba701a27a08e>::scratch_bytes(*n);
-}
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_d8e4ba701a27a08e(int64_t K) {
-    return gr::kernel_d8e4ba701a27a08e::row_bytes(K);
->>>>>>> h1
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_31a8696a797a6a77(int64_t K) {
+    return gr::kernel_31a8696a797a6a77::row_bytes(K);
 }

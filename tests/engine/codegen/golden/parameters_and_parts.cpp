@@ -2,7 +2,7 @@
 
 // prod over j of concat(1 + x0 * y1 / p2, cos(take(x0, 1, -1, 2)) * sqrt(p3)), double
 namespace gr {
-struct kernel_dec677b92af596c6 {
+struct kernel_d7c67a059c2b1a04 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -115,16 +115,16 @@ struct kernel_dec677b92af596c6 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_dec677b92af596c6(const gr::kernel_dec677b92af596c6::Call *call) {
-    gr::Driver<gr::kernel_dec677b92af596c6>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_d7c67a059c2b1a04(const gr::kernel_d7c67a059c2b1a04::Call *call) {
+    gr::Driver<gr::kernel_d7c67a059c2b1a04>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_dec677b92af596c6(gr::Layout *to) {
-    typedef gr::kernel_dec677b92af596c6 K;
-    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_d7c67a059c2b1a04(gr::Layout *to) {
+    typedef gr::kernel_d7c67a059c2b1a04 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_dec677b92af596c6(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_dec677b92af596c6>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_d7c67a059c2b1a04(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_d7c67a059c2b1a04>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_dec677b92af596c6(int64_t K) {
-    return gr::kernel_dec677b92af596c6::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_d7c67a059c2b1a04(int64_t K) {
+    return gr::kernel_d7c67a059c2b1a04::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // sumsoftmaxweight over j of -sum(square(x0 - y1)), weight x0 * y1, float
 namespace gr {
-struct kernel_83da2651668b42d2 {
+struct kernel_0529e931260f4176 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -183,16 +183,16 @@ struct kernel_83da2651668b42d2 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_83da2651668b42d2(const gr::kernel_83da2651668b42d2::Call *call) {
-    gr::Driver<gr::kernel_83da2651668b42d2>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_0529e931260f4176(const gr::kernel_0529e931260f4176::Call *call) {
+    gr::Driver<gr::kernel_0529e931260f4176>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_83da2651668b42d2(gr::Layout *to) {
-    typedef gr::kernel_83da2651668b42d2 K;
-    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_0529e931260f4176(gr::Layout *to) {
+    typedef gr::kernel_0529e931260f4176 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_83da2651668b42d2(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_83da2651668b42d2>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_0529e931260f4176(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_0529e931260f4176>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_83da2651668b42d2(int64_t K) {
-    return gr::kernel_83da2651668b42d2::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_0529e931260f4176(int64_t K) {
+    return gr::kernel_0529e931260f4176::row_bytes(K);
 }
