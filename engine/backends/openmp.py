@@ -190,7 +190,8 @@ def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, paramet
 
     # those who use columns pack them: each column is needed once, or seldom beside what is computed
     chunks, wave = chunks_of(vectors), vectors
-    blockwise = row_blocks == columns or (chunks > 1 and min(M, block) >= REPACKED)
+    repacked = chunks > 1 and min(M, block) >= REPACKED and not k.bound  # integers are dearer
+    blockwise = row_blocks == columns or repacked
     most = float(vectors)
     if not blockwise and packed * vectors * columns > WAVE_BYTES:
         most = WAVE_BYTES // (packed * columns)
