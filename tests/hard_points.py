@@ -46,7 +46,8 @@ def integers(low: int, high: int) -> Callable[..., Points]:
         x = np.zeros((M, D))
         y = np.zeros((N, D))
         # few components differ, or no two distances would be equal
-        x[:, :4], y[:, :4] = (rng.integers(low, high, (n, 4)) for n in (M, N))
+        d = min(4, D)
+        x[:, :d], y[:, :d] = (rng.integers(low, high, (n, d)) for n in (M, N))
         return x, y
 
     return make
@@ -72,8 +73,8 @@ def descending(rng: np.random.Generator, M: int, N: int, D: int) -> Points:
 def not_numbers(rng: np.random.Generator, M: int, N: int, D: int) -> Points:
     x, y = rng.normal(size=(M, D)), rng.normal(size=(N, D))
     for n, bad in enumerate((np.nan, np.inf, -np.inf)):
-        x[n::9, n] = bad
-        y[3 + n :: 11, -1 - n] = bad
+        x[n::9, n % D] = bad
+        y[3 + n :: 11, -1 - n % D] = bad
     return x, y
 
 

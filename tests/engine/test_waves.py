@@ -22,13 +22,18 @@ from georeduce.engine import Vi, Vj
 from georeduce.engine.backends import openmp
 from georeduce.engine.backends._base import Data, Task
 from georeduce.engine.backends.numpy import BACKEND as SPECIFICATION
+from georeduce.engine.codegen.bound import SAMPLE
 from georeduce.engine.config import options
 from georeduce.engine.formula.reductions import REDUCTIONS
 from georeduce.engine.methods import build
 
 pytestmark = pytest.mark.compiler
 
-BOUNDED = [case_of("Kmin_argKmin", 20, "float32"), case_of("argmin", 20, "float64")]
+BOUNDED = [
+    case_of("Kmin_argKmin", 20, "float32"),
+    case_of("Kmin_argKmin", 3, "float64"),
+    case_of("argmin", 20, "float64"),
+]
 CASES = [
     case_of("sum", 3, "float32"),
     case_of("logsumexp", 3, "float32"),
@@ -36,22 +41,24 @@ CASES = [
     case_of("Kmin_argKmin", 3, "float64"),
     case_of("sum", 3, "float64", vectors=True),
     Case("vector_weight", distance, "sumsoftmaxweight", 3, "float32", "j", vector_weight),
-    *BOUNDED,
+    case_of("Kmin_argKmin", 20, "float32"),
 ]
+WAYS = [*((case, False) for case in CASES), *((case, True) for case in BOUNDED)]
+"""Cases, and whether by bounds."""
 NEIGHBOURS = case_of("Kmin_argKmin", 10, "float32")
 K = 5
 
 
 def tasks() -> list[list[Task]]:
     """Return what this module compiles."""
-    return groups([*CASES, NEIGHBOURS])
+    return groups([*CASES, *BOUNDED, NEIGHBOURS])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def unbounded(compiled: None) -> None:
-    """Compile what does the rows that bounds do not prove."""
-    if not openmp.BACKEND.missing():
-        openmp.BACKEND._prepare([(case.task(), False) for case in BOUNDED])
+def name_of(value: Any) -> str:
+    return "bounds" if value is True else "plain" if value is False else str(value)
+
+
+each_way = pytest.mark.parametrize(("case", "bounded"), WAYS, ids=name_of)
 
 
 class Calls:
@@ -66,7 +73,8 @@ class Calls:
     def recorded(self, loaded: openmp.Loaded) -> openmp.Loaded:
         def run(argument: bytes) -> None:
             words = struct.unpack(f"{len(argument) // 8}q", argument)
-            self.words.append(dict(zip(WORDS, words, strict=False)))
+            named = dict(zip(WORDS, words, strict=False))
+            self.words.append({**named, "bounded": loaded.bound is not None})
             loaded.run(argument)
 
         return replace(loaded, run=run)
@@ -76,12 +84,13 @@ class Calls:
         for name, value in limits.items():
             self.patch.setattr(openmp, name, value)
 
-    def run(self, task: Task, data: Data, n_threads: int = 2) -> list[bytes]:
-        """Return the bytes of the results; the words are those of this call's first kernel."""
+    def run(self, task: Task, data: Data, bounded: bool, n_threads: int = 2) -> list[bytes]:
+        """Return the bytes of the results; the words are those of the kernel asked for."""
         self.words.clear()
         with options(n_threads=n_threads):
-            results = [part.tobytes() for part in openmp.BACKEND.run(task, data)]
-        self.words[:] = [w for w in self.words if w["kept"] == self.words[0]["kept"]]
+            results = [part.tobytes() for part in openmp.BACKEND._run(task, data, bounded)]
+        assert self.words[0]["bounded"] == bounded
+        self.words[:] = [w for w in self.words if w["bounded"] == bounded]
         return results
 
 
@@ -100,17 +109,17 @@ def waves(words: list[dict[str, int]]) -> list[tuple[int, int]]:
     return [(w["from"], w["to"]) for w in words]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each_way
 @pytest.mark.parametrize("batches", [(), ((2,), (2,)), ((), (2,)), ((2,), ())], ids=str)
 def test_waves_change_nothing(
-    case: Case, batches: Any, calls: Calls, rng: np.random.Generator
+    case: Case, bounded: bool, batches: Any, calls: Calls, rng: np.random.Generator
 ) -> None:
-    loaded = openmp.BACKEND._loaded[case.task(), True]
+    loaded = openmp.BACKEND._loaded[case.task(), bounded]
     block = loaded.column_block
     for M, N in ((2 * loaded.row_block + 3, 6 * block + 5), (loaded.row_block + 1, 7 * block)):
         task, data = made(case, rng, M, N, *batches)
         calls.limit(WAVE_BYTES=1e9)
-        alone = calls.run(task, data)
+        alone = calls.run(task, data, bounded)
         vectors = -(-N // loaded.lanes)
         assert set(waves(calls.words)) == {(0, vectors)}
         # of a block each, and of some
@@ -118,22 +127,24 @@ def test_waves_change_nothing(
         for blocks in (1, 3):
             calls.limit(WAVE_BYTES=blocks * packed * calls.words[0]["column_batches"] + 1)
             for n_threads in (1, 2, 5):
-                assert calls.run(task, data, n_threads) == alone
+                assert calls.run(task, data, bounded, n_threads) == alone
                 starts = list(range(0, vectors, blocks * block // loaded.lanes))
                 assert waves(calls.words) == list(
                     zip(starts, [*starts[1:], vectors], strict=True)
                 ), "each wave once"
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_parts_change_nothing(case: Case, calls: Calls, rng: np.random.Generator) -> None:
+@each_way
+def test_parts_change_nothing(
+    case: Case, bounded: bool, calls: Calls, rng: np.random.Generator
+) -> None:
     """Parts of the rows, so that states of few are kept and Ctrl-C acts, with and without waves."""
-    loaded = openmp.BACKEND._loaded[case.task(), True]
+    loaded = openmp.BACKEND._loaded[case.task(), bounded]
     M, N = 130 * loaded.row_block + 7, 2 * loaded.column_block + 1
     for batches, m in (((), M), (((3,), (3,)), M // 3), (((3,), ()), M // 3)):
         task, data = made(case, rng, m, N, *batches)
         calls.limit(WAVE_BYTES=1e9, STATES_BYTES=1e9, PART=1e18)
-        alone = calls.run(task, data)
+        alone = calls.run(task, data, bounded)
         for limits in (
             {"STATES_BYTES": 1, "WAVE_BYTES": 1},
             {"PART": 1},
@@ -141,26 +152,28 @@ def test_parts_change_nothing(case: Case, calls: Calls, rng: np.random.Generator
         ):
             calls.limit(**{"WAVE_BYTES": 1e9, "STATES_BYTES": 1e9, "PART": 1e18, **limits})
             for n_threads in (1, 3):
-                assert calls.run(task, data, n_threads) == alone
+                assert calls.run(task, data, bounded, n_threads) == alone
                 assert calls.words[-1]["first"] > 0, "in parts"
                 assert ("WAVE_BYTES" in limits) == (calls.words[-1]["from"] > 0)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each_way
 def test_blocks_packed_by_those_who_use_them(
-    case: Case, calls: Calls, rng: np.random.Generator
+    case: Case, bounded: bool, calls: Calls, rng: np.random.Generator
 ) -> None:
     """Around the number of rows that are one block, and in chunks."""
-    loaded = openmp.BACKEND._loaded[case.task(), True]
+    loaded = openmp.BACKEND._loaded[case.task(), bounded]
     N = 9 * loaded.column_block + 3
     for M in (1, loaded.row_block - 1, loaded.row_block, loaded.row_block + 1):
         task, data = made(case, rng, M, N)
-        results = calls.run(task, data, 1)
+        results = calls.run(task, data, bounded, 1)
         assert calls.words[0]["chunks"] > 1
-        assert calls.words[0]["blockwise"]
-        assert calls.words[0]["scratch"] == calls.words[0]["columns"]
+        # columns in integers are not packed anew for each block of rows
+        blockwise = M <= loaded.row_block or not bounded
+        assert calls.words[0]["blockwise"] == blockwise
+        assert (calls.words[0]["scratch"] == calls.words[0]["columns"]) == blockwise
         for n_threads in (2, 7):
-            assert calls.run(task, data, n_threads) == results
+            assert calls.run(task, data, bounded, n_threads) == results
     case.check("openmp", *case.tensors(rng, 3, N))
 
 
@@ -252,11 +265,11 @@ def test_batches_of_few_rows(case: Case, calls: Calls, rng: np.random.Generator)
 MANY = 1_000_000
 
 
-def allocated(task: Task, data: Data) -> int:
+def allocated(task: Task, data: Data, bounded: bool = False) -> int:
     """Return the most bytes that a call allocates besides its results; NumPy reports each array."""
     tracemalloc.start()
     try:
-        results = openmp.BACKEND.run(task, data)
+        results = openmp.BACKEND._run(task, data, bounded)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -275,23 +288,27 @@ def test_few_rows_hold_no_copy_of_the_columns(M: int, D: int, rng: np.random.Gen
     assert_smallest(values[:2], indices[:2], x[:2], y, 10)
 
 
-def held(M: int, N: int, K: int, threads: int = 2) -> int:
+def held(M: int, N: int, K: int, bounded: bool, threads: int = 2) -> int:
     """Return the bytes of the buffers of a call."""
-    loaded = openmp.BACKEND._loaded[NEIGHBOURS.task(), True]
+    loaded = openmp.BACKEND._loaded[NEIGHBOURS.task(), bounded]
     plan = openmp._plan(loaded, M, N, K, 1, 1, 1)
     return sum(plan.buffers) + plan.scratch * threads
 
 
+@pytest.mark.parametrize("bounded", [False, True], ids=name_of)
 @pytest.mark.parametrize("M", [1, 100, 2000, 10_000, MANY, 10 * MANY])
-def test_memory_stays_flat(M: int) -> None:
+def test_memory_stays_flat(M: int, bounded: bool) -> None:
     """What is held has a limit, whatever the sizes."""
     rows = openmp.STATES_BYTES + 2 * openmp.ALIGNMENT
     for N in (1000, 100_000, MANY, 30 * MANY):
-        assert held(M, N, 10) < openmp.WAVE_BYTES + rows + 4 * 2**20
+        assert held(M, N, 10, bounded) < openmp.WAVE_BYTES + rows + 4 * 2**20
 
 
 def test_memory_is_what_is_planned(rng: np.random.Generator) -> None:
     M, N = 7000, 300_000
     task, data = made(NEIGHBOURS, rng, M, N)
-    with options(n_threads=2):
-        assert allocated(task, data) < held(M, N, K) + 10_000
+    samples = 2 * SAMPLE * NEIGHBOURS.D * 8  # of rows or of columns, and their norms
+    for bounded in (False, True):
+        with options(n_threads=2):
+            most = held(M, N, K, bounded) + bounded * (M + samples)
+            assert allocated(task, data, bounded) < most + 10_000

@@ -40,6 +40,8 @@ def declared(name: str) -> list[str]:
     body = re.sub(r"/\*.*?\*/|//[^\n]*", "", found[1], flags=re.DOTALL)
     names = []
     for declaration in body.split(";")[:-1]:
+        if declaration.split()[0] == "typedef":
+            continue
         # the last word before each comma: "T *parameters, *columns"
         names += [re.findall(r"\w+", part.split("[")[0])[-1] for part in declaration.split(",")]
     return names
