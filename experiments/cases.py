@@ -9,7 +9,7 @@ from experiments.problems import KernelSum, Neighbours, Problem
 
 DTYPES = ("float32", "float64")
 FLOAT64_SHARE = 0.6
-"""Of the float32 ratio against the same peer: what float64 must reach."""
+"""What float64 must reach, of what float32 must; beside a stand-in, of what float32 does reach."""
 IN_FLOAT64 = {"faiss-cpu": "scikit-learn"}
 """Who stands in for a peer that has no float64."""
 
@@ -29,8 +29,16 @@ class Work(NamedTuple):
 FORMS = {
     "differences": Work(3, 2),  # a difference, and its square added
     "dot": Work(2, 1),  # a product added; the norms start the sum
+    "integers": Work(2, 0.5),  # two products added in one instruction
+    "absolute integers": Work(2, 1.5),  # two differences, absolute values, a sum of both
+    "largest integers": Work(1, 1.5),
     "absolute": Work(2, 3),  # a difference, its absolute value, which is no arithmetic, a sum
     "largest": Work(1, 3),  # a difference, its absolute value, a maximum
+}
+IN_INTEGERS = {
+    "differences": "integers",
+    "absolute": "absolute integers",
+    "largest": "largest integers",
 }
 # What a pair costs besides, without its exponentials.
 TAILS = {
@@ -60,7 +68,7 @@ class Case:
         What the ratio must be at least, in float32.
     form, tail : str
         How a component and the rest of a pair are computed: `FORMS` and `TAILS`. Where the engine
-        dismisses pairs by a bound made of scalar products, "dot" takes the form's place.
+        dismisses pairs by bounds in integers, `IN_INTEGERS` has what takes the form's place.
     exponentials : int
         Of a pair.
     streamed : bool

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments import harness, instructions, machine
-from experiments.cases import CASES, DTYPES, FLOAT64_SHARE, FORMS, Case
+from experiments.cases import CASES, DTYPES, FLOAT64_SHARE, FORMS, IN_INTEGERS, Case
 from experiments.problems import Data, rows
 from georeduce.engine.errors import NoCompilerWarning
 
@@ -64,7 +64,7 @@ def shares(line: Line, case: Case, ours: Callable[[], Any], peak: dict[str, floa
     dtype = line["dtype"]
     exponential = instructions.exponential(dtype)
     if instructions.is_bounded(ours):
-        case = replace(case, form="dot")
+        case = replace(case, form=IN_INTEGERS[case.form])
     found = instructions.found(ours, case.D, FORMS[case.form].instructions)
     flops = needed = share = None
     if exponential is not None or not case.exponentials:
@@ -89,10 +89,13 @@ def shares(line: Line, case: Case, ours: Callable[[], Any], peak: dict[str, floa
 def target_of(case: Case, dtype: str, line: Line, float32: Line | None) -> float | None:
     """Return what the ratio must be at least.
 
-    In float64 that is a share of the ratio which was measured in float32 against the same peer.
+    In float64 that is a share of what it must be in float32. A peer that stands in for one without
+    float64 has no such figure, so that there it is a share of the ratio to it in float32.
     """
     if dtype == "float32" or case.target is None:
         return case.target
+    if line.get("peer") in case.against:
+        return round(FLOAT64_SHARE * case.target, 3)
     same = [p for p in (float32 or {}).get("peers", ()) if p["name"] == line.get("peer")]
     return round(FLOAT64_SHARE * same[0]["ratio"], 3) if same else None
 

@@ -17,6 +17,7 @@ from ..codegen.bound import Bound, ball, lower_bound, with_spares
 from ..codegen.cpu import BOUND_PREAMBLE, PREAMBLE, BoundKernel, CpuKernel, cpu_kernel
 from ..formula.expr import variables
 from ._base import Array, Backend, Data, Task, empty_results
+from ._burst import Burst
 from ._cache import load
 from ._compiler import find_compiler, why_no_compiler
 from ._threads import mark_used, thread_count
@@ -29,18 +30,22 @@ HEADERS = tuple(
         "pack.h",
         "exact.h",
         "fixed.h",
+        "select.h",
         "smallest.h",
+        "order.h",
         "simd.h",
         "simd_math.h",
         "simd_special.h",
     )
 )
 ALIGNMENT = 64
-SERIAL_WORK = 2e5
-"""Pairs times instructions below which starting threads costs more than it gains."""
 MAX_CHUNKS = 64
 WAVE_BYTES = 8 * 2**20
 """Packed columns that stay in the last-level cache while all rows pass over them."""
+REPACKED = 32
+"""Rows of a block from which on columns may be packed anew for each block, if there are chunks."""
+LISTS_BYTES = 256 * 2**10
+"""States of a block of rows that stay in the second-level cache, beside a block of columns."""
 STATES_BYTES = 32 * 2**20
 """States of rows that are kept between two waves."""
 TRIAL, GIVEN_UP = 50, 0.3
@@ -55,16 +60,18 @@ class Loaded:
 
     run: Any
     row_bytes: Callable[[int], int]
+    scratch_bytes: Callable[[bytes], int]
     slots: tuple[tuple[int, str, int], ...]
     pair_cost: int
+    bound: Bound | None
     lanes: int
+    strip: int
     row_block: int
     column_block: int
     n_parameters: int
     n_rows: int
     n_columns: int
     scalar_bytes: int
-    bound: Bound | None = None
 
 
 class OpenMPBackend(Backend):
@@ -135,37 +142,27 @@ class OpenMPBackend(Backend):
 
 
 def _open(library: ctypes.CDLL, kernel: CpuKernel | BoundKernel) -> Loaded:
-    layout = (ctypes.c_int64 * 7)()
+    layout = (ctypes.c_int64 * 8)()
     getattr(library, f"layout_{kernel.name}")(layout)
     run = getattr(library, f"run_{kernel.name}")
     run.argtypes, run.restype = [ctypes.c_char_p], None
     row_bytes: Callable[[int], int] = getattr(library, f"row_bytes_{kernel.name}")
     row_bytes.argtypes, row_bytes.restype = [ctypes.c_int64], ctypes.c_int64  # type: ignore[attr-defined]
+    scratch_bytes: Callable[[bytes], int] = getattr(library, f"scratch_bytes_{kernel.name}")
+    scratch_bytes.argtypes, scratch_bytes.restype = [ctypes.c_char_p], ctypes.c_int64  # type: ignore[attr-defined]
     if not kernel.entry.keep:
         size = row_bytes(0)
         row_bytes = lambda K: size  # noqa: E731  (a call less)
     sizes = tuple(int(n) for n in layout)
-    lanes, row_block, column_block, n_parameters, n_rows, n_columns, scalar_bytes = sizes
-    return Loaded(
-        run,
-        row_bytes,
-        kernel.slots,
-        kernel.pair_cost,
-        lanes,
-        row_block,
-        column_block,
-        n_parameters,
-        n_rows,
-        n_columns,
-        scalar_bytes,
-        kernel.bound,
-    )
+    cost, bound = kernel.pair_cost, kernel.bound
+    return Loaded(run, row_bytes, scratch_bytes, kernel.slots, cost, bound, *sizes)
 
 
 class Plan(NamedTuple):
     """How a call of some size is laid out: what does not depend on the data."""
 
     sizes: tuple[int, ...]  # the first words of gr::Call, but for the threads and the part
+    block: int  # rows
     row_blocks: int  # of all batches
     chunks: int
     work: int
@@ -178,37 +175,53 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, parameters: int) -> Plan:
-    row_blocks = batches * -(-M // k.row_block)
-    chunks = _chunks(row_blocks, -(-N // k.column_block), N // (64 * K) if K else MAX_CHUNKS)
-    kept = min(with_spares(K) if k.bound and K else K, max(N, 1) if not k.bound else N)
+    spared = k.bound and K
+    kept = min(with_spares(K, k.bound.dim) if spared else K, N if k.bound else max(N, 1))
     state = k.row_bytes(kept)
-    rows = _rounded(k.scalar_bytes * k.n_rows * k.row_block, ALIGNMENT)
-    states = _rounded(state * k.row_block, ALIGNMENT)
-    # as Driver::packs_blocks has it: columns are packed block by block, in scratch
-    blockwise = k.row_block >= M and columns == batches
+    block = min(k.row_block, max(2, LISTS_BYTES // (state * k.strip)) * k.strip)
+    row_blocks = batches * -(-M // block)
+    unit = k.column_block // k.lanes
     vectors = -(-N // k.lanes)
     packed = k.scalar_bytes * k.n_columns * k.lanes
-    wave = vectors
-    if not blockwise and chunks == 1 and packed * vectors * columns > WAVE_BYTES:
-        unit = k.column_block // k.lanes
-        wave = max(1, WAVE_BYTES // (packed * columns * unit)) * unit
+
+    def chunks_of(wave: int) -> int:
+        longest = min(N, wave * k.lanes) // (64 * K) if K else MAX_CHUNKS
+        return _chunks(row_blocks, -(-wave // unit), longest)
+
+    # those who use columns pack them: each column is needed once, or seldom beside what is computed
+    chunks, wave = chunks_of(vectors), vectors
+    repacked = chunks > 1 and min(M, block) >= REPACKED and not k.bound  # integers are dearer
+    blockwise = row_blocks == columns or repacked
+    most = float(vectors)
+    if not blockwise and packed * vectors * columns > WAVE_BYTES:
+        most = WAVE_BYTES // (packed * columns)
+    if chunks > 1:  # rows come all at once: between two waves a call returns for a moment
+        most = min(most, max(PART / (batches * M * k.pair_cost), 4 * MAX_CHUNKS * unit))
+    if most < vectors:
+        wave = max(1, int(most) // unit) * unit
+        chunks = chunks_of(wave)
     part = row_blocks
-    if wave < vectors:
-        part = min(part, max(64, STATES_BYTES // (state * k.row_block)))
-    rows_kept = batches * M * chunks if chunks > 1 else part * k.row_block * (wave < vectors)
-    block = packed * (k.column_block // k.lanes) if blockwise else 0
+    if chunks > 1:
+        rows_kept = batches * M * (chunks + (wave < vectors))
+    else:
+        if wave < vectors:
+            part = min(part, max(64, STATES_BYTES // (state * block)))
+        rows_kept = part * block * (wave < vectors)
     buffers = (
         k.scalar_bytes * k.n_parameters * parameters,
         0 if blockwise else packed * min(wave, vectors) * columns,
         state * rows_kept,
     )
+    sizes = (M, N, batches, K, kept, chunks, columns, parameters, block, int(blockwise))
+    scratch = k.scratch_bytes(struct.pack("16q", *sizes, *[0] * 6))
     return Plan(
-        (M, N, batches, K, kept, chunks, columns, parameters),
+        sizes,
+        block,
         row_blocks,
         chunks,
         1 + batches * M * N * k.pair_cost,
         tuple(_rounded(size, ALIGNMENT) for size in buffers),
-        _rounded(rows + states + block, 4096),
+        _rounded(scratch, 4096),
         max(wave, 1),
         part,
         vectors,
@@ -216,12 +229,15 @@ def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, paramet
 
 
 def _with_ball(data: Data, bound: Bound) -> Data:
-    inside = ball(data.arrays[bound.row], data.arrays[bound.column])
+    inside = ball(bound, data.arrays[bound.row], data.arrays[bound.column])
     return data._replace(arrays=[*data.arrays[: bound.ball], inside])
 
 
 def _rounded(size: int, unit: int) -> int:
     return (size + unit - 1) // unit * unit
+
+
+_burst = Burst()
 
 
 def _launch(
@@ -232,7 +248,7 @@ def _launch(
     batches = math.prod(data.batch)
     plan = _plan(k, data.M, data.N, data.K, batches, columns, parameters)
     threads = 1
-    if plan.work > SERIAL_WORK:
+    if _burst.wants_threads(plan.work / k.lanes):
         threads = max(1, min(thread_count(None), plan.row_blocks * plan.chunks))
         mark_used(threads)
     parameter_bytes, column_bytes, state_bytes = plan.buffers
@@ -245,7 +261,7 @@ def _launch(
     flagged = 0 if unproven is None else unproven.__array_interface__["data"][0]
     tail = [*head, flagged, *(r.__array_interface__["data"][0] for r in results), *slots]
     waves = range(0, max(plan.vectors, 1), plan.wave)
-    # Chunks are merged at the end of a call, so that only whole rows can be done in parts
+    # Chunks are merged at the end of a call: their rows come all at once, in waves
     blocks = part = plan.row_blocks
     first = last = 0
     while last < blocks:
@@ -262,12 +278,13 @@ def _launch(
             # ctypes releases the GIL; the buffer, the results and the arguments live in this frame
             k.run(struct.pack(f"{len(words)}q", *words))
         if unproven is not None and first == 0 and last < blocks:
-            every = -(-data.M // k.row_block)
-            done = last // every * data.M + last % every * k.row_block
+            every = -(-data.M // plan.block)
+            done = last // every * data.M + last % every * plan.block
             flags = unproven.reshape(-1)
             if flags[:done].mean() > GIVEN_UP:
                 flags[done:] = True
                 break
+    _burst.pause()
     del alive
 
 

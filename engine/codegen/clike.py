@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ..formula.expr import Expr
 from . import ir
+from .balance import as_products
 from .ir import Loop, Program, Statement
 from .lower import Lowering
 
@@ -33,11 +34,14 @@ class Dialect:
         Spelling of the store of a hoisted component.
     spell : dict
         Operations that have a better spelling here than in the table.
+    as_product : dict
+        How the units that multiply do an operation, with a ``unit`` that is 1; see `balance`.
     """
 
     load: Mapping[str, str]
     store: str = ""
     spell: Mapping[str, str] = field(default_factory=dict)
+    as_product: Mapping[str, str] = field(default_factory=dict)
 
 
 def literal(kind: str, value: float) -> str:
@@ -67,6 +71,7 @@ class Printer:
     def __init__(self, dialect: Dialect, tiled: set[str] | None = None) -> None:
         self.dialect = dialect
         self.tiled = tiled or set()
+        self.as_products: frozenset[str] = frozenset()
         self.yields: dict[str, Callable[[str, ir.Component], list[str]]] = {}
 
     def name(self, name: str) -> str:
@@ -107,6 +112,8 @@ class Printer:
         args = [self.name(a) for a in s.args]
         n = len(s.op.args)
         code = self.dialect.spell.get(s.op.name, s.op.code)
+        if s.name in self.as_products:
+            code = self.dialect.as_product[s.op.name]
         return code.format(*args, k=args[n] if len(args) > n else "")
 
     def loop(self, s: Loop, indent: str) -> list[str]:
@@ -125,13 +132,15 @@ class TilePrinter(Printer):
     """Prints pairs, a register tile of rows and vectors of columns at a time.
 
     Straight code between two loops over components is one loop over the tile; inside of a loop
-    over components the tile is the inner loop, so that a component is loaded once for the tile,
-    which has `tile` pairs of a row and a vector.
+    over components the tile is the inner loop, so that a component is loaded once for the tile.
+    Loops of at most `unrolled` turns are unrolled.
     """
 
-    def __init__(self, dialect: Dialect, program: Program, tile: int = 1) -> None:
+    def __init__(self, dialect: Dialect, program: Program, unrolled: int = UNROLLED) -> None:
         super().__init__(dialect)
-        self.tile = tile
+        self.unrolled = unrolled
+        if dialect.as_product:
+            self.as_products = as_products(program)
         self.regions = _regions(program.pair)
         self.tiled = _outliving(self.regions)
         self.kinds = {
@@ -146,10 +155,11 @@ class TilePrinter(Printer):
         lines = [
             f"{indent}{KIND_TYPES[self.kinds[name]]} {name}[R][C];" for name in sorted(self.tiled)
         ]
+        if self.as_products:
+            lines.append(f"{indent}const V unit = hidden_one<V>();")
         for region in self.regions:
             if isinstance(region, Loop):
-                # compilers spill the partial sums of a large tile in long straight code
-                short = region.extent * self.tile <= 256
+                short = region.extent <= self.unrolled
                 short = short and region.extent * len(region.body) <= UNROLLED
                 unroll = "GR_UNROLL " if short else ""
                 var = region.var

@@ -42,7 +42,8 @@ PAIRS = Dialect(
         "p": "broadcast(par[{k}])",
         "i": "broadcast(rows[({k}) * RB + r])",
         "j": "load(columns + (c * NC + {k}) * L)",
-    }
+    },
+    as_product={"add": "add_as_product({0}, {1}, unit)", "sub": "sub_as_product({0}, {1}, unit)"},
 )
 _ARGUMENT = "x{slot}.component({k})"
 ROWS = Dialect(
@@ -134,6 +135,7 @@ class CpuKernel:
         loads = {s.slot for s in ir.walk(body) if isinstance(s, ir.Load) and s.space == "argument"}
         lines = []
         dims = {slot: dim for slot, _, dim in self.program.slots}
+        body, places = without_copies(body, dims) if axis == "j" else (body, {})
         for slot, own, _ in self.program.slots:
             if slot not in loads:
                 continue
@@ -142,9 +144,11 @@ class CpuKernel:
             else:
                 assert own == axis
                 end = "M" if axis == "i" else "N"
-                lines.append(f"Points<T, {dims[slot]}> x{slot};")
-                find = f"x{slot}.find(a.slots[SLOT{slot}], batch, first, a.n.{end});"
-                lines.append(find)
+                given = f"a.slots[SLOT{slot}], batch, first, a.n.{end}"
+                kind = "Points"
+                if slot in places:
+                    kind, given = "Packed", f"{given}, columns + {places[slot]} * L"
+                lines.append(f"const {kind}<T, {dims[slot]}> x{slot}({given});")
         arguments = {
             "p": "const Call &a, int64_t batch, T *par",
             "i": "const Call &a, const T *par, int64_t batch, int64_t first, T *rows",
@@ -160,14 +164,24 @@ class CpuKernel:
     # --- Values into lanes --------------------------------------------------------------------
 
     def _tile(self) -> list[str]:
-        tile = self.schedule.rows * self.schedule.vectors
-        printer = TilePrinter(replace(PAIRS, spell=self.far), self.program, tile)
+        dialect = replace(PAIRS, spell=self.far)
+        printer = TilePrinter(dialect, self.program, self.schedule.unrolled)
         e = self.entry
+        if e.keep:
+            printer.yields["value"] = self._hold
+            return [
+                f"    static constexpr int AGAIN = {self._again()}; // see select.h",
+                "    template <int R, int C>",
+                "    GR_INLINE void values(const T *par, const T *rows, const T *columns,",
+                "                          V (&v)[R][C]) {",
+                *printer.tiles("        "),
+                "    }",
+            ]
         head = []
-        if e.keep or e.pivoted:
+        if e.pivoted:
             head.append("        V v[R][C];")
             printer.yields["value"] = self._hold
-            printer.after["value"] = self._select if e.keep else self._pivot
+            printer.after["value"] = self._pivot
             printer.yields["weight"] = lambda value, k: self._accumulate("weight", value, k)
         else:
             printer.yields["value"] = self._fold
@@ -199,6 +213,16 @@ class CpuKernel:
         pairs = list(zip(targets, names, strict=True))
         lines += [f"    {to} = where(valid, {name}, {to});" for to, name in pairs]
         return [*lines, "} else {", *(f"    {to} = {name};" for to, name in pairs), "}"]
+
+    def _again(self) -> int:
+        """Return up to how many hits of a block it is cheaper to compute again than to hold all.
+
+        A store for each vector of a block costs about an instruction, and a hit, beside the tile's
+        instructions, about as many as a jump that was not foreseen.
+        """
+        s = self.schedule
+        work = s.vectors * sum(_cost_of_all(statement) for statement in self.program.pair)
+        return FLUSH * s.rows // (15 + work)
 
     def _hold(self, value: str, k: Component) -> list[str]:
         """Keep a value of the tile; columns past the end are less than everything."""
@@ -252,23 +276,44 @@ class CpuKernel:
             targets.append(target)
         return lines + self._masked(names, targets) if names else []
 
-    def _select(self, k: Component) -> list[str]:
-        """Offer the values of the tile that are below the limit to the lists of their rows."""
-        return [
-            "uint64_t some[R], all = 0;",
-            "GR_UNROLL for (int r = 0; r < R; r++) {",
-            "    const Row &row = *(const Row *)(states + r * row_bytes);",
-            "    all |= some[r] = Row::template any_to_offer<C>(row, v[r]);",
-            "}",
-            "if (__builtin_expect(all != 0, 0)) {",
-            "    const uint64_t lanes = first_lanes(MASKED ? left : C * L);",
-            "    GR_UNROLL for (int r = 0; r < R; r++) {",
-            "        if (!some[r]) continue;",
-            "        Row &row = *(Row *)(states + r * row_bytes);",
-            "        Row::template offer_tile<C>(row, v[r], lanes, j0 + at);",
-            "    }",
-            "}",
-        ]
+
+def _cost_of_all(s: ir.Statement) -> int:
+    """Return what a statement costs for a pair, loops over all components included."""
+    if isinstance(s, ir.Loop):
+        return s.extent * sum(_cost_of_all(inner) for inner in s.body)
+    return cost((s,))
+
+
+def without_copies(
+    body: tuple[ir.Statement, ...], dims: dict[int, int]
+) -> tuple[tuple[ir.Statement, ...], dict[int, int]]:
+    """Return a block without loops that store a whole argument as it is, and where they do.
+
+    Such arguments are written there at once, without a stop in between.
+    """
+    left, places = [], {}
+    for s in body:
+        if isinstance(s, ir.Loop) and len(s.body) == 2:
+            load, store = s.body
+            if (
+                isinstance(load, ir.Load)
+                and isinstance(store, ir.Store)
+                and (load.space, store.value) == ("argument", load.name)
+                and index_text(load.offset) == s.var
+                and s.extent == dims[load.slot]
+                and load.slot not in places
+            ):
+                places[load.slot] = ir.bounds(store.offset)[0]
+                continue
+        left.append(s)
+    loads = {s.name: s.slot for s in left if isinstance(s, ir.Load) and s.space == "argument"}
+    for s in tuple(left):
+        if isinstance(s, ir.Store) and dims.get(loads.get(s.value, -1)) == 1:
+            slot = loads[s.value]
+            if slot not in places:
+                places[slot] = ir.bounds(s.offset)[0]
+                left.remove(s)
+    return tuple(left), places
 
 
 def far_spellings(program: Program) -> dict[str, str]:
@@ -300,13 +345,15 @@ def named(comment: str, body: str) -> tuple[str, str]:
     n = f"kernel_{digest}"
     export = 'extern "C" __attribute__((visibility("default")))'
     parameters = "K::NP * sizeof(K::Call::Scalar) / sizeof(K::T)"
-    layout = f"K::L, K::RB, K::COLUMN_BLOCK * K::L, {parameters}, K::NR, K::NC, sizeof(K::T)"
+    layout = f"K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, {parameters}, K::NR, K::NC, sizeof(K::T)"
     return n, (
         f"{comment}\n{body.replace('KERNEL', n)}"
         f"{export} void run_{n}(const gr::{n}::Call *call) {{\n"
         f"    gr::Driver<gr::{n}>::run(*call);\n}}\n"
         f"{export} void layout_{n}(gr::Layout *to) {{\n"
         f"    typedef gr::{n} K;\n    *to = gr::Layout{{{layout}}};\n}}\n"
+        f"{export} int64_t scratch_bytes_{n}(const gr::Sizes *n) {{\n"
+        f"    return gr::Driver<gr::{n}>::scratch_bytes(*n);\n}}\n"
         f"{export} int64_t row_bytes_{n}(int64_t K) {{\n"
         f"    return gr::{n}::row_bytes(K);\n}}\n"
     )
@@ -340,7 +387,8 @@ class BoundKernel:
             for what in ("values", "indices")
         ]
         scalar = scalar_name(dtype)
-        arguments = f"{scalar}, {D}, {str(bound.listed).lower()}, {places[0]}, {places[1]}"
+        listed = str(bound.listed).lower()
+        arguments = f"{scalar}, {D}, {bound.norm}, {listed}, {places[0]}, {places[1]}"
         comment = f"// {reduction} over j of {to_string(formula)}, by bounds, {scalar}"
         body = f"namespace gr {{ typedef Nearest<{arguments}> KERNEL; }}\n"
         self.name, self.source = named(comment, body)

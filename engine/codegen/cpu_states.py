@@ -250,18 +250,19 @@ class States:
     def _keep(self) -> list[str]:
         """Print the lists of the K smallest, for which ``smallest.h`` has the code."""
         stored = {
-            "values": ("T", "k < s.count ? s.entries()[k].value : GR_INF(T)"),
-            "indices": ("int64_t", "k < s.count ? s.entries()[k].column : -1"),
+            "values": ("T", "e.values", "GR_INF(T)"),
+            "indices": ("int64_t", "e.columns", "-1"),
         }
-        lines = ["        s.compact();"]
+        lines = ["        s.compact();", "        const auto e = s.entries();"]
         for n, what in enumerate(self.entry.keep):
-            kind, value = stored[what]
-            lines.append(f"        {kind} *to{n} = ({kind} *)a.results[{n}] + at * a.n.K;")
-            lines.append(f"        for (int64_t k = 0; k < a.n.K; k++) to{n}[k] = {value};")
+            kind, source, missing = stored[what]
+            lines += [
+                f"        {kind} *to{n} = ({kind} *)a.results[{n}] + at * a.n.K;",
+                f"        for (int64_t k = 0; k < s.count; k++) to{n}[k] = {source}[k];",
+                f"        for (int64_t k = s.count; k < a.n.K; k++) to{n}[k] = {missing};",
+            ]
         return [
             "    static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }",
-            "    GR_INLINE void begin(Lanes &, const char *) {}",
-            "    GR_INLINE void end(Lanes &, char *, int64_t) {}",
             "    static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }",
             "    static void finish(const Call &a, char *state, int64_t at) {",
             "        Row &s = *(Row *)state;",

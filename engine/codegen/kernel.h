@@ -9,7 +9,7 @@
 #define GEOREDUCE_KERNEL_H
 
 #include "pack.h"
-#include "smallest.h"
+#include "select.h"
 
 // Vector registers.
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -62,12 +62,14 @@ GR_INLINE double wide_sum(vf x) {
 // ---- arguments ---------------------------------------------------------------------------------------------
 
 // A call does a part of the rows, blocks `first` to `last` - 1 of those of all batches, so that long work can be
-// interrupted in between. Columns that would not stay in the last-level cache come in waves, vectors `from` to `to` - 1:
-// the rows of a part pass over a wave before the next one is packed into the same buffer. `pack` says whether columns (1),
-// or parameters and columns (2), are still to be packed. `kept` is K, or less where there are fewer columns, or more for
-// the spares of bounds.
+// interrupted in between. `block` rows are one, a multiple of R, at most RB. Columns that would not stay in the
+// last-level cache come in waves, vectors `from` to `to` - 1: the rows of a part pass over a wave before the next one is
+// packed into the same buffer; where there are few rows, over `chunks` parts of a wave at a time. `pack` says whether
+// columns (1), or parameters and columns (2), are still to be packed; if `blockwise`, columns are packed by those who use
+// them. `kept` is K, or less where there are fewer columns, or more for the spares of bounds.
 struct Sizes {
-    int64_t M, N, batches, K, kept, chunks, column_batches, parameter_batches, threads, first, last, from, to, pack;
+    int64_t M, N, batches, K, kept, chunks, column_batches, parameter_batches, block, blockwise;
+    int64_t threads, first, last, from, to, pack;
 };
 
 template <class T, int SLOTS, int RESULTS> struct Call {
@@ -82,6 +84,21 @@ template <class T, int SLOTS, int RESULTS> struct Call {
     Slot<T> slots[SLOTS > 0 ? SLOTS : 1];
 };
 
+// Whether a state can forget all values but what bounds those that may still matter.
+template <class Row> constexpr auto restarts(Row *row) -> decltype(row->restart(), true) { return true; }
+constexpr bool restarts(...) { return false; }
+
+// How many vectors of columns, of NC components each, are in some bytes, at most `most`: whole tiles of C.
+constexpr int vectors_in(int bytes, int NC, int C, int most) {
+    const int all = bytes / (GEOREDUCE_VECTOR_BYTES * (NC > 0 ? NC : 1)), fit = all < most ? all : most;
+    return fit < C ? C : fit / C * C;
+}
+// How many of them rows pass over together. A block stays in the second-level cache while all rows of a block pass over
+// it, and where its components are few, so that there is little to compute for each byte, in the first-level cache.
+constexpr int column_block(int NC, int C, int most) {
+    return vectors_in(NC > 16 ? 192 * 1024 : 24 * 1024, NC, C, most);
+}
+
 // ---- the loops ---------------------------------------------------------------------------------------------
 
 template <class K> struct Driver {
@@ -91,6 +108,8 @@ template <class K> struct Driver {
     static constexpr int L = lanes_of<T>::count, RB = K::RB, CB = K::COLUMN_BLOCK;
     static constexpr int TAIL = K::R > 1 ? K::R / 2 : 1;
     static_assert(RB % L == 0 && RB % K::R == 0 && RB % TAIL == 0 && CB % K::C == 0, "blocks of whole tiles");
+    // Where a block is packed and used at once, points and what is packed of them share the first-level cache.
+    static constexpr int PACKED = vectors_in(12 * 1024, K::NC, K::C, CB);
     static constexpr int64_t ROW_BYTES = (sizeof(T) * K::NR * RB + 63) / 64 * 64;
 
     // R rows and a block of columns, of which `left` exist.
@@ -105,49 +124,78 @@ template <class K> struct Driver {
             K::template tile<R, 1, true>(par, rows, columns + v * K::NC * L, (int)(left - v * L), lanes, states, row_bytes, j0, (int)(v * L));
         GR_UNROLL for (int r = 0; r < R; r++) K::end(lanes[r], states + r * row_bytes, j0);
     }
+    template <int R, class... A> GR_INLINE void pass(A... a) {
+        if constexpr (is_list<typename K::Row>::value) Selection<K>::template strip<R>(a...);
+        else strip<R>(a...);
+    }
 
-    // Whether columns are packed by those who use them: there is one block of rows, and memory need not see them.
-    static bool packs_blocks(const Call &a) { return a.n.M <= RB && a.n.column_batches == a.n.batches; }
+    // Bytes of what a thread works in: hoisted rows, their states, and a block of columns.
+    static int64_t scratch_bytes(const Sizes &n) {
+        return ROW_BYTES + state_bytes(n) + (n.blockwise ? (int64_t)sizeof(T) * K::NC * L * PACKED : 0);
+    }
+    static int64_t state_bytes(const Sizes &n) { return (K::row_bytes(n.kept) * n.block + 63) / 64 * 64; }
 
-    // Rows past the last are computed too, as far as they fill a strip: there is room for them in `rows` and `states`.
-    static void rows_times_chunk(const Call &a, int64_t batch, int64_t i0, int64_t chunk, char *scratch, char *states, T *packed) {
-        const int64_t M = a.n.M, N = a.n.N, vectors = a.n.to - a.n.from, row_bytes = K::row_bytes(a.n.kept);
+    // `m` rows from `i0` on. Rows past the last are computed too, as far as they fill a strip: there is room for them.
+    static void rows_times_chunk(const Call &a, int64_t batch, int64_t i0, int m, int64_t chunk, T *rows, char *states, T *packed) {
+        const int64_t N = a.n.N, vectors = a.n.to - a.n.from, row_bytes = K::row_bytes(a.n.kept);
         const int64_t blocks = (vectors + CB - 1) / CB, end = N < a.n.to * L ? N : a.n.to * L;
         const int64_t b0 = blocks * chunk / a.n.chunks, b1 = blocks * (chunk + 1) / a.n.chunks;
-        const int m = (int)(M - i0 < RB ? M - i0 : RB);
-        T *rows = (T *)scratch;
         const S *par = a.parameters + (a.n.parameter_batches > 1 ? batch : 0) * K::NP;
-        for (int g = 0; g < (m + K::R - 1) / K::R * K::R; g += L) K::pack_rows(a, par, batch, i0 + g, rows + g);
-        for (int r = a.n.from == 0 ? 0 : m; r < (m + K::R - 1) / K::R * K::R; r++) K::clear(states + r * row_bytes, a.n.kept);
+        for (int g = 0; g < whole(m); g += L) K::pack_rows(a, par, batch, i0 + g, rows + g);
         const T *all = (const T *)a.columns + (a.n.column_batches > 1 ? batch : 0) * vectors * K::NC * L;
-        for (int64_t b = b0; b < b1; b++) {
-            const int64_t j0 = (a.n.from + b * CB) * L, left = end - j0 < CB * L ? end - j0 : CB * L;
-            const T *columns = all + b * CB * L * K::NC;
+        const int64_t step = packed ? PACKED : CB, v1 = b1 * CB < vectors ? b1 * CB : vectors;
+        for (int64_t v = b0 * CB; v < v1; v += step) {
+            const int64_t j0 = (a.n.from + v) * L, stop = (a.n.from + v + step < a.n.from + v1 ? v + step : v1) + a.n.from;
+            const int64_t left = (end < stop * L ? end : stop * L) - j0;
+            const T *columns = all + v * L * K::NC;
             if (packed) {
                 for (int64_t j = 0; j < left; j += L) K::pack_columns(a, par, batch, j0 + j, packed + j * K::NC);
                 columns = packed;
             }
             for (int r = 0; r < m;) {
-                if (m - r > TAIL) strip<K::R>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += K::R;
-                else strip<TAIL>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += TAIL;
+                if (m - r > TAIL) pass<K::R>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += K::R;
+                else pass<TAIL>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += TAIL;
             }
+        }
+    }
+    static int whole(int m) { return (m + K::R - 1) / K::R * K::R; } // strips
+
+    // Make the states of `m` rows those before a chunk: what they were after the waves `before`, or new ones. A list that
+    // starts anew still knows a limit, where one of columns before is at hand: most values are not to pass, and those
+    // equal to it would lose to the columns before. `same` says that `states` are such lists, of the same rows.
+    static void prepare(const Call &a, int m, char *states, const char *before, bool first, bool same) {
+        const int64_t row_bytes = K::row_bytes(a.n.kept);
+        if (first && before) __builtin_memcpy(states, before, m * row_bytes);
+        for (int r = first && before ? m : 0; r < whole(m); r++) {
+            char *state = states + r * row_bytes;
+            typedef typename K::Row Row;
+            if constexpr (restarts((Row *)nullptr)) {
+                if (same || (before && r < m)) {
+                    if (!same) __builtin_memcpy(state, before + r * row_bytes, sizeof(Row));
+                    ((Row *)state)->restart();
+                    continue;
+                }
+            }
+            K::clear(state, a.n.kept);
         }
     }
 
     // Run by every thread; alone, by the one.
     static void body(const Call &a) {
-        const int64_t M = a.n.M, vectors = a.n.to - a.n.from, row_bytes = K::row_bytes(a.n.kept);
-        const int64_t row_blocks = (M + RB - 1) / RB, all_rows = a.n.batches * M;
-        const int64_t origin = a.n.first / row_blocks * M + a.n.first % row_blocks * RB; // 0 where there are chunks
-        const bool blockwise = packs_blocks(a);
+        const int64_t M = a.n.M, B = a.n.block, vectors = a.n.to - a.n.from, row_bytes = K::row_bytes(a.n.kept);
+        const int64_t row_blocks = (M + B - 1) / B, all_rows = a.n.batches * M;
+        const int64_t origin = a.n.first / row_blocks * M + a.n.first % row_blocks * B; // 0 where there are chunks
+        const bool split = a.n.chunks > 1, last_wave = a.n.to * L >= a.n.N;
+        // the states of chunks follow those after the waves before
+        char *merged = a.states, *chunks = merged + (split && (a.n.from > 0 || !last_wave) ? all_rows * row_bytes : 0);
         char *scratch = a.scratch + omp_get_thread_num() * a.scratch_bytes;
         char *mine = scratch + ROW_BYTES;
-        T *packed = blockwise ? (T *)(mine + (row_bytes * RB + 63) / 64 * 64) : nullptr;
+        T *packed = a.n.blockwise ? (T *)(mine + state_bytes(a.n)) : nullptr;
         if (K::NP > 0 && a.n.pack > 1) {
 #pragma omp for schedule(static)
             for (int64_t b = 0; b < a.n.parameter_batches; b++) K::pack_parameters(a, b, a.parameters + b * K::NP);
         }
-        if (K::NC > 0 && a.n.pack > 0 && !blockwise) {
+        if (K::NC > 0 && a.n.pack > 0 && !a.n.blockwise) {
 #pragma omp for schedule(static)
             for (int64_t v = 0; v < a.n.column_batches * vectors; v++) {
                 const int64_t b = v / vectors;
@@ -155,25 +203,28 @@ template <class K> struct Driver {
                 K::pack_columns(a, par, b, (a.n.from + v % vectors) * L, (T *)a.columns + v * K::NC * L);
             }
         }
+        int64_t done = -1, upto = 0; // the block and the chunk whose states are in `mine`
 #pragma omp for schedule(dynamic)
         for (int64_t task = a.n.first * a.n.chunks; task < a.n.last * a.n.chunks; task++) {
             const int64_t chunk = task % a.n.chunks, block = task / a.n.chunks;
-            const int64_t b = block / row_blocks, i0 = block % row_blocks * RB, first = b * M + i0;
-            const int64_t m = M - i0 < RB ? M - i0 : RB;
-            char *kept = a.states + (chunk * all_rows + first - origin) * row_bytes; // between chunks or waves
-            if (a.n.from > 0) __builtin_memcpy(mine, kept, m * row_bytes);
-            rows_times_chunk(a, b, i0, chunk, scratch, mine, packed);
-            if (a.n.chunks == 1 && a.n.to * L >= a.n.N)
+            const int64_t b = block / row_blocks, i0 = block % row_blocks * B, first = b * M + i0;
+            const int64_t m = M - i0 < B ? M - i0 : B;
+            const char *before = a.n.from > 0 ? merged + (first - origin) * row_bytes : nullptr;
+            prepare(a, (int)m, mine, before, chunk == 0, block == done && chunk > upto);
+            rows_times_chunk(a, b, i0, (int)m, chunk, (T *)scratch, mine, packed);
+            done = block, upto = chunk;
+            if (!split && last_wave)
                 for (int64_t r = 0; r < m; r++) K::finish(a, mine + r * row_bytes, first + r);
             else
-                __builtin_memcpy(kept, mine, m * row_bytes);
+                __builtin_memcpy(chunks + (chunk * all_rows + first - origin) * row_bytes, mine, m * row_bytes);
         }
-        if (a.n.chunks > 1) {
+        if (split) {
 #pragma omp for schedule(static)
             for (int64_t row = 0; row < all_rows; row++) {
-                char *state = a.states + row * row_bytes;
-                for (int64_t c = 1; c < a.n.chunks; c++) K::merge(state, a.states + (c * all_rows + row) * row_bytes);
-                K::finish(a, state, row);
+                char *state = merged + row * row_bytes, *from = chunks + row * row_bytes;
+                if (state != from) __builtin_memcpy(state, from, row_bytes);
+                for (int64_t c = 1; c < a.n.chunks; c++) K::merge(state, from + c * all_rows * row_bytes);
+                if (last_wave) K::finish(a, state, row);
             }
         }
     }
@@ -189,17 +240,8 @@ template <class K> struct Driver {
 
 // Sizes that the caller needs to allocate buffers.
 struct Layout {
-    int64_t lanes, row_block, column_block, n_parameters, n_rows, n_columns, scalar_bytes;
+    int64_t lanes, strip, row_block, column_block, n_parameters, n_rows, n_columns, scalar_bytes;
 };
-
-// How many vectors of columns, of NC components each, rows pass over together, at most `most`: whole tiles of C.
-// A block stays in the second-level cache while all rows of a block pass over it, and where its components are few,
-// so that there is little to compute for each byte, in the first-level cache.
-constexpr int column_block(int NC, int C, int most) {
-    const int bytes = GEOREDUCE_VECTOR_BYTES * (NC > 0 ? NC : 1), cache = NC > 16 ? 192 * 1024 : 24 * 1024;
-    const int fit = cache / bytes < most ? cache / bytes : most;
-    return fit < C ? C : fit / C * C;
-}
 
 } // namespace gr
 #endif

@@ -31,12 +31,15 @@ class Schedule:
         The same where there are 16.
     row_block : int
         Rows that are hoisted and reduced together: whole tiles and whole vectors.
+    unrolled : int
+        Turns up to which a loop over components is unrolled.
     """
 
     rows: int
     vectors: int
     few_vectors: int
     row_block: int
+    unrolled: int
 
 
 def cost(body: tuple[Statement, ...]) -> int:
@@ -56,6 +59,9 @@ def schedule(program: Program, reduction: Reduction) -> Schedule:
     need 24 (12) of 32 (16). Broadcasts share their units with arithmetic on some processors, so
     that C counts more than R. Where functions dominate, whose constants and intermediate values
     want registers, a small tile is as fast.
+
+    In long straight code compilers spill the partial sums of a large tile, the sooner where the
+    lanes of a state want registers too.
     """
     per_value = max(program.value_dim, program.weight_dim)
     accumulators = sum(isinstance(s, Declare) for s in program.pair)
@@ -76,4 +82,5 @@ def schedule(program: Program, reduction: Reduction) -> Schedule:
     row_block = {6: 48}.get(R, 64)
     if program.n_rows <= 64:
         row_block *= 2
-    return Schedule(R, C, few, row_block)
+    straight = 96 if R * C > 16 and not reduction.keep else 256
+    return Schedule(R, C, few, row_block, straight // (R * C))

@@ -411,6 +411,28 @@ GR_INLINE vd fma(vd a, vd b, vd c) { return a * b + c; }
 GR_INLINE float fma(float a, float b, float c) { return a * b + c; }
 GR_INLINE double fma(double a, double b, double c) { return a * b + c; }
 
+// a + b and a - b by the units that multiply, where `unit` is `hidden_one`: a 1 that the compiler does
+// not know, as it would make additions of these again. The results are the same to the last bit. With
+// 16 registers there is none to spare for the 1, and its loads cost more than is gained.
+#if defined(__AVX512F__) || defined(__aarch64__)
+#ifdef __aarch64__
+#define GR_ANY_VECTOR "+w"
+#else
+#define GR_ANY_VECTOR "+v"
+#endif
+template <class V> GR_INLINE V hidden_one() {
+    V unit = fill<V>(1);
+    asm("" : GR_ANY_VECTOR(unit));
+    return unit;
+}
+template <class V> GR_INLINE V add_as_product(V a, V b, V unit) { return fma(b, unit, a); }
+template <class V> GR_INLINE V sub_as_product(V a, V b, V unit) { return fma(a, unit, -b); }
+#else
+template <class V> GR_INLINE V hidden_one() { return fill<V>(1); }
+template <class V> GR_INLINE V add_as_product(V a, V b, V) { return a + b; }
+template <class V> GR_INLINE V sub_as_product(V a, V b, V) { return a - b; }
+#endif
+
 // ---- horizontal -------------------------------------------------------------------------------
 // A fixed tree, halves onto halves: the order of a sum never depends on the compiler.
 

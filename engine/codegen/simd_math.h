@@ -5,7 +5,7 @@
 // infinities, NaN and denormals included, and the largest step between neighbours against the
 // function's direction:
 //             float    double   falls by
-//   exp       1.20     1.25     1
+//   exp       1.75     1.25     1
 //   expm1     1.25     1.30     1
 //   log       1.00     0.95     0
 //   log1p     1.00     0.95     0
@@ -101,18 +101,31 @@ GR_INLINE vd expm1_tail(vd r) {
 }
 
 #if GR_AVX512
-// 2^(k/16) for the four lowest bits k of each lane, from registers
-GR_INLINE vf sixteenth_powers(uf k) {
-    const vf powers = {1.0f,       1.0442737f, 1.0905077f, 1.1387886f, 1.1892071f, 1.2418578f,
-                       1.2968396f, 1.3542556f, 1.4142135f, 1.4768262f, 1.5422108f, 1.6104903f,
-                       1.6817929f, 1.7562522f, 1.8340081f, 1.9152066f};
+// exp counts its argument in steps of log(2) / count. 2^(k / count) are in two registers: as many as
+// one instruction finds by the lowest bits of k.
+template <class V> struct exp_steps;
+template <> struct exp_steps<vf> {
+    static constexpr int count = 32;
+};
+template <> struct exp_steps<vd> {
+    static constexpr int count = 16;
+};
+GR_INLINE vf step_powers(uf k) {
+    const vf low = {
+        1.0f, 1.0218972f, 1.0442737f, 1.0671405f, 1.0905077f, 1.1143868f, 1.1387886f, 1.1637249f,
+        1.1892071f, 1.2152474f, 1.2418578f, 1.269051f, 1.2968396f, 1.3252367f, 1.3542556f,
+        1.38391f};
+    const vf high = {
+        1.4142135f, 1.4451808f, 1.4768262f, 1.5091645f, 1.5422108f, 1.5759809f, 1.6104903f,
+        1.6457555f, 1.6817929f, 1.7186193f, 1.7562522f, 1.7947091f, 1.8340081f, 1.8741677f,
+        1.9152066f, 1.9571441f};
 #ifdef __clang__
-    return __builtin_ia32_permvarsf512(powers, (mf)k);
+    return __builtin_ia32_vpermi2varps512(low, (mf)k, high);
 #else
-    return __builtin_shuffle(powers, k);
+    return __builtin_shuffle(low, high, k);
 #endif
 }
-GR_INLINE vd sixteenth_powers(ud k) {
+GR_INLINE vd step_powers(ud k) {
     const vd low = {1.0,
                     1.0442737824274138,
                     1.0905077326652577,
@@ -130,21 +143,21 @@ GR_INLINE vd sixteenth_powers(ud k) {
     return __builtin_shuffle(low, high, k);
 #endif
 }
-// (exp(r) - 1) / r on |r| <= log(2) / 32
-GR_INLINE vf exp_short_tail(vf r) { return poly(r, 1.0f, 5.000162e-01f, 1.6667058e-01f); }
+// (exp(r) - 1) / r within half a step
+GR_INLINE vf exp_short_tail(vf r) { return poly(r, 1.0000147f, 0.5f); }
 GR_INLINE vd exp_short_tail(vd r) {
     return poly(r, 1.0, 0.5000000000000006, 0.1666666666442263, 0.04166666665942781,
                 0.008333471845989768, 0.0013889132504258399);
 }
-// x = n log(2) + r with n in sixteenths: exp(x) = 2^floor(n) 2^(n - floor(n)) exp(r). Adding magic
-// / 16 rounds to sixteenths, whose count is in the lowest bits of the sum. x may be anything: where
-// it is too large r is clamped, even from NaN, and n settles the result.
+// x = n log(2) + r with n in steps: exp(x) = 2^floor(n) 2^(n - floor(n)) exp(r). Adding magic /
+// count rounds to steps, whose number is in the lowest bits of the sum. x may be anything: where it
+// is too large r is clamped, even from NaN, and n settles the result.
 template <class V> GR_INLINE V exp_v(V x) {
     typedef constants<V> C;
-    constexpr auto magic = lanes_of<V>::magic / 16;
+    constexpr auto magic = lanes_of<V>::magic / exp_steps<V>::count;
     V sum = x * C::log2_e + magic, n = sum - magic;
     V r = clamp_size(V((x - n * C::log2_high) - n * C::log2_low), (scalar_of<V>)0.5);
-    V power = sixteenth_powers(as_bits(sum));
+    V power = step_powers(as_bits(sum));
     return scale(V(power * (exp_short_tail(r) * r) + power), n);
 }
 #else

@@ -15,11 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from georeduce.engine.backends import get_backend
+from georeduce.engine.backends import _burst, get_backend
 from georeduce.engine.backends._base import Task
 from georeduce.engine.errors import CompileError
 
 GROUP = 12
+
+
+@pytest.fixture(autouse=True)
+def threads_for_small_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let kernels use threads whatever the size: tests are to see them, and are small."""
+    monkeypatch.setattr(_burst, "SERIAL_WORK", -1.0)
+    monkeypatch.setattr(_burst, "WAKING_WORK", -1.0)
 
 
 @pytest.fixture(scope="module", autouse=True)

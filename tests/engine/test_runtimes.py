@@ -18,7 +18,7 @@ import numpy as np
 def work(seed=0):
     from georeduce.engine import Vi, Vj
     rng = np.random.default_rng(seed)
-    x, y = rng.random((2000, 3)), rng.random((3000, 3))
+    x, y = rng.random((2000, 3)), rng.random((30_000, 3))  # enough for threads to be woken
     got = Vi(x).sqdist(Vj(y)).argmin(axis=1, backend="openmp", n_threads=2)[:, 0]
     rows = slice(0, 50)
     d2 = ((x[rows, None] - y) ** 2).sum(-1)

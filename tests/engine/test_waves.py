@@ -21,6 +21,7 @@ from sanitize.guard import WORDS
 from georeduce.engine import Vi, Vj
 from georeduce.engine.backends import openmp
 from georeduce.engine.backends._base import Data, Task
+from georeduce.engine.backends.numpy import BACKEND as SPECIFICATION
 from georeduce.engine.codegen.bound import SAMPLE
 from georeduce.engine.config import options
 from georeduce.engine.formula.reductions import REDUCTIONS
@@ -160,17 +161,93 @@ def test_parts_change_nothing(
 def test_blocks_packed_by_those_who_use_them(
     case: Case, bounded: bool, calls: Calls, rng: np.random.Generator
 ) -> None:
-    """Around the number of rows from which on columns are packed once for all, and in chunks."""
+    """Around the number of rows that are one block, and in chunks."""
     loaded = openmp.BACKEND._loaded[case.task(), bounded]
     N = 9 * loaded.column_block + 3
     for M in (1, loaded.row_block - 1, loaded.row_block, loaded.row_block + 1):
         task, data = made(case, rng, M, N)
         results = calls.run(task, data, bounded, 1)
         assert calls.words[0]["chunks"] > 1
-        assert (calls.words[0]["scratch"] == calls.words[0]["columns"]) == (M <= loaded.row_block)
+        # columns in integers are not packed anew for each block of rows
+        blockwise = M <= loaded.row_block or not bounded
+        assert calls.words[0]["blockwise"] == blockwise
+        assert (calls.words[0]["scratch"] == calls.words[0]["columns"]) == blockwise
         for n_threads in (2, 7):
             assert calls.run(task, data, bounded, n_threads) == results
     case.check("openmp", *case.tensors(rng, 3, N))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("blockwise", [False, True], ids=["packed for all", "blockwise"])
+def test_chunks_in_waves(
+    case: Case, blockwise: bool, calls: Calls, rng: np.random.Generator
+) -> None:
+    """Each wave is split, and its chunks are merged with the states of the waves before."""
+    loaded = openmp.BACKEND._loaded[case.task(), True]
+    block = loaded.column_block
+    M, N = 35 if blockwise else 7, 21 * block + 3
+    batches = () if blockwise else ((2,), ())  # columns that batches share are not packed for each
+    task, data = made(case, rng, M, N, *batches)
+    calls.limit(WAVE_BYTES=1e9, PART=1e18)
+    alone = calls.run(task, data)
+    if blockwise:
+        calls.limit(PART=1, MAX_CHUNKS=2)
+    else:
+        packed = loaded.scalar_bytes * loaded.n_columns * block
+        calls.limit(WAVE_BYTES=8 * packed + 1)
+    results = calls.run(task, data, 1)
+    words = calls.words[0]
+    assert words["blockwise"] == blockwise
+    assert words["chunks"] == 2
+    vectors = block // loaded.lanes
+    assert waves(calls.words) == [
+        (0, 8 * vectors),
+        (8 * vectors, 16 * vectors),
+        (16 * vectors, -(-N // loaded.lanes)),
+    ]
+    for n_threads in (2, 5):
+        assert calls.run(task, data, n_threads) == results
+    if REDUCTIONS[case.reduction].keep or "min" in case.reduction:
+        assert results == alone
+    x, weight = case.tensors(rng, M, N, batches or ((), ()))
+    case.check("openmp", x, weight, K)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if REDUCTIONS[c.reduction].keep], ids=str)
+def test_lists_of_chunks_know_the_limit_of_columns_before(
+    case: Case, calls: Calls, rng: np.random.Generator
+) -> None:
+    """Ties go to the lowest column, also where equal values are in many chunks and waves."""
+    loaded = openmp.BACKEND._loaded[case.task(), True]
+    M, N = 40, 40 * loaded.column_block
+    x, weight = case.tensors(rng, M, N)
+    task, data = build(x, case.reduction, "j", 9, weight)
+    arrays = [a.copy() for a in data.arrays]
+    for slot, axis, _ in loaded.slots:
+        if axis == "j" and slot < len(arrays):
+            arrays[slot][:] = arrays[slot][: N // 8].repeat(8, 0)[rng.permutation(N)]
+    data = data._replace(arrays=arrays)
+    expected = [part.tobytes() for part in SPECIFICATION.run(task, data)][-1:]
+    for limits in ({"PART": 1e18}, {"PART": 1, "MAX_CHUNKS": 4}):
+        calls.limit(**limits)
+        for n_threads in (1, 2, 5):
+            assert calls.run(task, data, n_threads)[-1:] == expected
+            assert calls.words[0]["chunks"] > 1
+
+
+@pytest.mark.parametrize("K", [40, 1500])
+def test_long_lists_are_kept_for_fewer_rows(K: int, calls: Calls, rng: np.random.Generator) -> None:
+    loaded = openmp.BACKEND._loaded[NEIGHBOURS.task(), True]
+    M, N = 205, 4000
+    x, y = rng.random((M, 10), np.float32), rng.random((N, 10), np.float32)
+    task, data = build(Vi(x).sqdist(Vj(y)), NEIGHBOURS.reduction, "j", K)
+    calls.limit(LISTS_BYTES=1e9)
+    expected = calls.run(task, data)
+    assert calls.words[0]["block"] == loaded.row_block
+    for size, block in ((1, 2 * loaded.strip), (5 * loaded.strip * loaded.row_bytes(K), None)):
+        calls.limit(LISTS_BYTES=size)
+        assert calls.run(task, data) == expected
+        assert calls.words[0]["block"] == (block or 5 * loaded.strip)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -218,13 +295,8 @@ def held(M: int, N: int, K: int, bounded: bool, threads: int = 2) -> int:
     return sum(plan.buffers) + plan.scratch * threads
 
 
-CHUNKED = pytest.mark.xfail(strict=True, reason="where rows are in chunks all columns are packed")
-
-
 @pytest.mark.parametrize("bounded", [False, True], ids=name_of)
-@pytest.mark.parametrize(
-    "M", [1, *(pytest.param(m, marks=CHUNKED) for m in (100, 2000)), 10_000, MANY, 10 * MANY]
-)
+@pytest.mark.parametrize("M", [1, 100, 2000, 10_000, MANY, 10 * MANY])
 def test_memory_stays_flat(M: int, bounded: bool) -> None:
     """What is held has a limit, whatever the sizes."""
     rows = openmp.STATES_BYTES + 2 * openmp.ALIGNMENT

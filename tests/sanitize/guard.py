@@ -160,9 +160,11 @@ def needs(k: Loaded, n: dict[str, int]) -> dict[str, tuple[int, int]]:
     Columns and scratch are as long as the backend made them, which `exact` keeps from rounding.
     """
     rows = n["batches"] * n["M"]
-    states = n["chunks"] * rows if n["chunks"] > 1 else 0
-    if n["chunks"] == 1 and n["to"] * k.lanes < n["N"]:  # there are more waves
-        states = rows_before(k, n, n["last"]) - rows_before(k, n, n["first"])
+    waves = n["from"] > 0 or n["to"] * k.lanes < n["N"]
+    if n["chunks"] > 1:
+        states = (n["chunks"] + waves) * rows
+    else:
+        states = waves * (rows_before(n, n["last"]) - rows_before(n, n["first"]))
     columns = n["scratch"] - n["columns"]
     assert columns >= 0, "the scratch memory follows the columns"
     return {
@@ -174,10 +176,10 @@ def needs(k: Loaded, n: dict[str, int]) -> dict[str, tuple[int, int]]:
     }
 
 
-def rows_before(k: Loaded, n: dict[str, int], block: int) -> int:
+def rows_before(n: dict[str, int], block: int) -> int:
     """Return how many rows of all batches the first blocks have."""
-    batch, block = divmod(block, -(-n["M"] // k.row_block))
-    return batch * n["M"] + min(block * k.row_block, n["M"])
+    batch, block = divmod(block, -(-n["M"] // n["block"]))
+    return batch * n["M"] + min(block * n["block"], n["M"])
 
 
 def exact(size: int, unit: int) -> int:

@@ -20,21 +20,21 @@ from sanitize.sanitizers import NAME
 from georeduce.engine.backends import openmp
 from georeduce.engine.methods import reduce
 
-POINTS = "first + l < end ? first + l : end - 1"
+POINTS = "n < end ? n : end - 1"
 COLUMNS = "for (int64_t v = 0; v < a.n.column_batches * vectors; v++) {"
 STATIC = "#pragma omp for schedule(static)\n            "
-CLEAR = "K::clear(states + r * row_bytes, a.n.kept);"
+CLEAR = "K::clear(state, a.n.kept);"
 RUN = "static void run(const Call &a) {"
 OVERFLOW = " volatile int most = 2147483647; most = most + (int)a.n.threads;"
 
 BLOCK = "for (int64_t j = 0; j < left; j += L) K::pack_columns("
-KEPT = "__builtin_memcpy(kept, mine, m * row_bytes);"
+KEPT = "row_bytes, mine, m * row_bytes);"
 
 OUT_OF_BOUNDS = {
     # what it is -> (a text of the headers, what stands there instead)
-    "reads points past the last": (POINTS, "first + l"),
+    "reads points past the last": (POINTS, "n"),
     "writes columns past the last": (COLUMNS, COLUMNS.replace("v <", "v <=")),
-    "clears the state of a row too many": (CLEAR, CLEAR.replace("+ r *", "+ (r + RB) *")),
+    "clears the state of a row too many": (CLEAR, CLEAR.replace("state", "state + RB * row_bytes")),
     "packs a vector too many of a block": (BLOCK, BLOCK.replace("<", "<=")),
     "keeps the states of rows too many": (KEPT, KEPT.replace("m *", "(m + 9) *")),
 }

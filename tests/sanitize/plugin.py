@@ -15,7 +15,7 @@ import numpy as np
 from sanitize import guard
 from sanitize.sanitizers import NAME, SANITIZERS
 
-from georeduce.engine.backends import _cache, _compiler, openmp
+from georeduce.engine.backends import _burst, _cache, _compiler, openmp
 from georeduce.engine.config import set_options
 
 
@@ -30,7 +30,7 @@ def install() -> None:
     if sanitizer.threads:
         ctypes.CDLL(None).georeduce_stand_in()  # AttributeError: GNU's runtime would be used
         set_options(n_threads=sanitizer.threads)
-        openmp.SERIAL_WORK = -1.0
+        _burst.SERIAL_WORK = _burst.WAKING_WORK = -1.0
     if sanitizer.name == "address":
         separate(guard.Heap)
     elif sanitizer.name == "fence":

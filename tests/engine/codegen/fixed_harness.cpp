@@ -12,7 +12,7 @@ static constexpr bool columns_are_arranged = false;
 #endif
 
 template <class S, int D> struct Harness {
-    typedef Fixed<S, D> F;
+    typedef Fixed<S, D, L2> F;
     static constexpr int L = F::L, P = F::P;
     alignas(GEOREDUCE_VECTOR_BYTES) int32_t rows[(P + 1) * L], columns[(P + 1) * L];
 
@@ -47,16 +47,16 @@ template <class S, int D> struct Harness {
 };
 
 template <class S, int D> static void least_values(const int32_t *half, int64_t n, const S *par, double *to) {
-    for (int64_t k = 0; k < n; k++) to[k] = Fixed<S, D>::least_value(half[k], par);
+    for (int64_t k = 0; k < n; k++) to[k] = Fixed<S, D, L2>::least_value(half[k], par);
 }
 // Values as they are computed in the end: of components side by side, and of others.
 template <class S, int D> static void values(const S *x, int64_t M, const S *y, int64_t N, S *together, S *apart) {
     for (int64_t i = 0; i < M; i++)
         for (int64_t j = 0; j < N; j++) {
-            together[i * N + j] = squared_distance<D>(x + i * D, 1, y + j * D, 1);
+            together[i * N + j] = distance<L2, D>(x + i * D, 1, y + j * D, 1);
             S twice[2 * D];
             for (int k = 0; k < D; k++) twice[2 * k] = y[j * D + k];
-            apart[i * N + j] = squared_distance<D>(x + i * D, 1, twice, 2);
+            apart[i * N + j] = distance<L2, D>(x + i * D, 1, twice, 2);
         }
 }
 

@@ -31,6 +31,7 @@ template <class K> static int run(FILE *to) {
     a.n.M = number(), a.n.N = number(), a.n.K = number();
     a.n.threads = number(), a.n.chunks = number(), a.n.kept = number();
     a.n.batches = a.n.column_batches = a.n.parameter_batches = 1;
+    a.n.block = K::RB, a.n.blockwise = a.n.M <= K::RB;
     a.n.first = 0, a.n.last = (a.n.M + K::RB - 1) / K::RB;
 
     static const int64_t one_batch = 0;
@@ -48,10 +49,7 @@ template <class K> static int run(FILE *to) {
 
     const int64_t vectors = (a.n.N + K::L - 1) / K::L, row_bytes = K::row_bytes(a.n.kept);
     a.n.from = 0, a.n.to = vectors, a.n.pack = 2; // one wave, and the first part
-    // hoisted rows, their states, and a block of columns, each a whole number of cache lines
-    const int64_t rows = sizeof(T) * K::NR * K::RB, states = row_bytes * K::RB;
-    const int64_t block = sizeof(T) * K::NC * K::L * K::COLUMN_BLOCK;
-    a.scratch_bytes = (rows + 63) / 64 * 64 + (states + 63) / 64 * 64 + (block + 63) / 64 * 64;
+    a.scratch_bytes = (gr::Driver<K>::scratch_bytes(a.n) + 63) / 64 * 64;
     a.parameters = (T *)room(K::NP * sizeof(T));
     a.columns = (T *)room(vectors * K::NC * K::L * sizeof(T));
     a.scratch = (char *)room(a.scratch_bytes * a.n.threads);

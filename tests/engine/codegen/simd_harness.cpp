@@ -22,6 +22,13 @@
 #define BOTH_1(NAME) LOOP_1(NAME, f32, float) LOOP_1(NAME, f64, double)
 #define BOTH_2(NAME) LOOP_2(NAME, f32, float) LOOP_2(NAME, f64, double)
 
+namespace gr {
+template <class V> GR_INLINE V plus(V a, V b) { return add_as_product(a, b, hidden_one<V>()); }
+template <class V> GR_INLINE V minus(V a, V b) { return sub_as_product(a, b, hidden_one<V>()); }
+} // namespace gr
+
+BOTH_2(plus)
+BOTH_2(minus)
 BOTH_1(exp)
 BOTH_1(expm1) BOTH_1(log) BOTH_1(log1p) BOTH_1(xlogx) BOTH_1(sqrt) BOTH_1(rsqrt) BOTH_1(tanh)
     BOTH_1(sigmoid) BOTH_1(softplus) BOTH_1(sin) BOTH_1(cos) BOTH_1(tan) BOTH_1(sinc) BOTH_1(asin)

@@ -6,11 +6,12 @@
 
 using namespace gr;
 
-enum Way { TILES, VALUES, MERGED, WAYS };
+enum Way { TILES, VECTORS, MERGED, WAYS };
 
 template <class T> struct Row {
     typedef Smallest<T> S;
     static constexpr int FENCE = 4096, L = S::L;
+    template <int C> static constexpr int TILES_OF_64 = 64 / (C * L); // with one number for all columns left out
     char *memory;
     int64_t size;
     S *list;
@@ -27,29 +28,41 @@ template <class T> struct Row {
         free(memory);
         return good;
     }
-    template <int C> void tile(const T *v, int64_t column, int left) {
-        typename S::V x[C];
-        for (int c = 0; c < C; c++) x[c] = loadu(v + c * L);
-        if (S::template any_to_offer<C>(*list, x)) S::template offer_tile<C>(*list, x, first_lanes(left), column);
-    }
-    // Values j0 to j1 - 1; past the last of a row there is a vector of others. After every 64 columns `leap` are left out.
-    void offer(Way way, const T *v, int64_t j0, int64_t j1, int64_t leap) {
+    // Values j0 to j1 - 1, as select.h has it: tiles of C vectors, of which several have one limit. After every 64 columns
+    // `leap` are left out.
+    template <int C> void offer(const T *v, int64_t j0, int64_t j1, int64_t leap) {
+        constexpr int MOST = TILES_OF_64<C> < 4 ? TILES_OF_64<C> * 16 : 64;
+        alignas(GEOREDUCE_VECTOR_BYTES) T held[MOST * C * L];
         for (int64_t j = j0; j < j1;) {
-            const int64_t run = 64 - j % 64 < j1 - j ? 64 - j % 64 : j1 - j, column = j + j / 64 * leap;
-            int64_t k = 0;
-            if (way == VALUES) {
-                for (; k < run; k++) S::offer(*list, v[j + k], column + k);
-            } else {
-                for (; k + 4 * L <= run; k += 4 * L) tile<4>(v + j + k, column + k, 64);
-                for (; k < run; k += L) tile<1>(v + j + k, column + k, run - k < L ? (int)(run - k) : L);
+            const int64_t block = (leap ? TILES_OF_64<C> : j % 3 ? MOST : MOST / 2) * C * L;
+            const int64_t run = leap && 64 - j % 64 < block ? 64 - j % 64 : block, n = run < j1 - j ? run : j1 - j;
+            const int tiles = (int)((n + C * L - 1) / (C * L));
+            const typename S::V limit = broadcast(list->limit);
+            uint64_t hits = 0;
+            for (int t = 0; t < tiles; t++) {
+                typename S::V x[C];
+                for (int c = 0; c < C; c++) {
+                    T lane[L];
+                    for (int l = 0; l < L; l++) {
+                        const int64_t k = (t * C + c) * L + l;
+                        lane[l] = k < n ? v[j + k] : GR_NAN(T);
+                    }
+                    x[c] = loadu(lane), store(held + (t * C + c) * L, x[c]);
+                }
+                if (S::template hit<C>(x, limit)) hits |= S::FIRST >> t;
             }
-            j += run;
+            if (hits) S::template take<C>(*list, held, hits, tiles, j + j / 64 * leap);
+            j += n;
         }
+    }
+    void offer(Way way, const T *v, int64_t j0, int64_t j1, int64_t leap) {
+        if (way == VECTORS) offer<1>(v, j0, j1, leap);
+        else offer<4>(v, j0, j1, leap);
     }
 };
 
-// Stores K values and columns and, as they were before the end, the limit and the number in the list. Returns how many there are; -1 if something was
-// written outside of a list, -2 if the list as a whole is not what it is by its entries.
+// Stores K values and columns and, as they were before the end, the limit and the top. Returns how many there are; -1 if
+// something was written outside of a list, -2 if the list as a whole is not what it is by its entries.
 template <class T>
 static int64_t smallest(int64_t way, const T *v, int64_t n, int64_t K, int64_t leap, T *values, int64_t *columns, T *before) {
     Row<T> row(K);
@@ -65,7 +78,7 @@ static int64_t smallest(int64_t way, const T *v, int64_t n, int64_t K, int64_t l
         }
     } else
         row.offer((Way)way, v, 0, n, leap);
-    before[0] = row.list->limit, before[1] = (T)row.list->count;
+    before[0] = row.list->limit, before[1] = row.list->top;
     row.list->compact();
     const int64_t count = row.list->count;
     if (count > K) return -2;

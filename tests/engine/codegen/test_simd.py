@@ -7,8 +7,11 @@ header documents where vectors, scalars and their neighbours might make a differ
 from __future__ import annotations
 
 import ctypes
+import os
 import re
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -186,6 +189,10 @@ def test_exact_functions(library: Library, dtype: type) -> None:
         got, values = library(name, x), expected[name]
         ordered = ~np.isnan(values)
         assert (np.signbit(got) == np.signbit(values))[ordered].all(), name
+    for name, values in {"plus": x + y, "minus": x - y}.items():
+        got, ordered = library(name, x, y), ~np.isnan(values)
+        np.testing.assert_array_equal(got, values, err_msg=name)
+        assert (np.signbit(got) == np.signbit(values))[ordered].all(), name
     for name in ("minimum", "maximum", "copysign"):
         values = getattr(np, name)(x, y)
         if name == "copysign":
@@ -263,6 +270,36 @@ def test_widen_and_narrow(library: Library) -> None:
     library.c.widen_narrow(*(ctypes.c_void_p(v.ctypes.data) for v in (x, doubles, back)))
     np.testing.assert_array_equal(doubles, x.astype(np.float64))
     np.testing.assert_array_equal(back, x)
+
+
+SUMS = """#include "simd.h"
+gr::vf sum(gr::vf a, gr::vf b) {
+    const gr::vf unit = gr::hidden_one<gr::vf>();
+    return gr::add_as_product(a, gr::sub_as_product(b, a, unit), unit);
+}
+"""
+
+
+@pytest.mark.parametrize("build", ["native", "generic"])
+def test_sums_by_multipliers_are_products_where_that_costs_nothing(
+    build: str, tmp_path: Path
+) -> None:
+    """A compiler that saw through the 1 would make additions of them again."""
+    command = [*accuracy.compiler(), *accuracy.FLAGS, *accuracy.BUILDS[build]]
+    if not command[0]:
+        pytest.skip("needs a C++ compiler")
+    (tmp_path / "sums.cpp").write_text(SUMS)
+    options = ["-Wno-psabi", "-ffp-contract=fast", f"-I{accuracy.HEADERS}", "-S", "-o", "-"]
+    done = subprocess.run(
+        [*command, *options, str(tmp_path / "sums.cpp")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    macros = subprocess.run(
+        [*command, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, text=True, check=True
+    ).stdout
+    fused = "__AVX512F__" in macros or "__aarch64__" in macros
+    products = re.findall(r"^\s(vfn?m|fml|fnm|mulp|fmul)", done.stdout, re.MULTILINE)
+    assert len(products) == (2 if fused else 0), done.stdout
 
 
 def test_header_is_light() -> None:

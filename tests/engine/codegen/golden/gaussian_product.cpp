@@ -2,7 +2,7 @@
 
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)) * take(y1, 0, 1, 2), double
 namespace gr {
-struct kernel_70496a52710d3d8f {
+struct kernel_ecd9ff698b9a4424 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -20,20 +20,14 @@ struct kernel_70496a52710d3d8f {
         par[0] = (t1)[0];
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T, 10> x0;
-        x0.find(a.slots[SLOT0], batch, first, a.n.M);
+        const Points<T, 10> x0(a.slots[SLOT0], batch, first, a.n.M);
         for (int d0 = 0; d0 < 10; d0++) {
             const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T, 10> x1;
-        x1.find(a.slots[SLOT1], batch, first, a.n.N);
-        for (int d0 = 0; d0 < 10; d0++) {
-            const V t1 = x1.component(d0);
-            store(columns + (d0) * L, t1);
-        }
+        const Packed<T, 10> x1(a.slots[SLOT1], batch, first, a.n.N, columns + 0 * L);
         GR_UNROLL for (int d2 = 0; d2 < 2; d2++) {
             const V t3 = x1.component(d2);
             store(columns + (d2 + 10) * L, t3);
@@ -116,13 +110,16 @@ struct kernel_70496a52710d3d8f {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_70496a52710d3d8f(const gr::kernel_70496a52710d3d8f::Call *call) {
-    gr::Driver<gr::kernel_70496a52710d3d8f>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_ecd9ff698b9a4424(const gr::kernel_ecd9ff698b9a4424::Call *call) {
+    gr::Driver<gr::kernel_ecd9ff698b9a4424>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_70496a52710d3d8f(gr::Layout *to) {
-    typedef gr::kernel_70496a52710d3d8f K;
-    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_ecd9ff698b9a4424(gr::Layout *to) {
+    typedef gr::kernel_ecd9ff698b9a4424 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_70496a52710d3d8f(int64_t K) {
-    return gr::kernel_70496a52710d3d8f::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_ecd9ff698b9a4424(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_ecd9ff698b9a4424>::scratch_bytes(*n);
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_ecd9ff698b9a4424(int64_t K) {
+    return gr::kernel_ecd9ff698b9a4424::row_bytes(K);
 }

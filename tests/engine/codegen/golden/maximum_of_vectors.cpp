@@ -2,7 +2,7 @@
 
 // max over j of x0 * y1 - exp(y1), float
 namespace gr {
-struct kernel_71d0c73a4abdb8d4 {
+struct kernel_520c44b6742e7e98 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -16,20 +16,14 @@ struct kernel_71d0c73a4abdb8d4 {
     static void pack_parameters(const Call &a, int64_t batch, T *par) {
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T, 3> x0;
-        x0.find(a.slots[SLOT0], batch, first, a.n.M);
+        const Points<T, 3> x0(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
             const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T, 3> x1;
-        x1.find(a.slots[SLOT1], batch, first, a.n.N);
-        GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
-            const V t1 = x1.component(d0);
-            store(columns + (d0) * L, t1);
-        }
+        const Packed<T, 3> x1(a.slots[SLOT1], batch, first, a.n.N, columns + 0 * L);
         GR_UNROLL for (int d2 = 0; d2 < 3; d2++) {
             const V t3 = x1.component(d2);
             const V t4 = exp(t3);
@@ -101,13 +95,16 @@ struct kernel_71d0c73a4abdb8d4 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_71d0c73a4abdb8d4(const gr::kernel_71d0c73a4abdb8d4::Call *call) {
-    gr::Driver<gr::kernel_71d0c73a4abdb8d4>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_520c44b6742e7e98(const gr::kernel_520c44b6742e7e98::Call *call) {
+    gr::Driver<gr::kernel_520c44b6742e7e98>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_71d0c73a4abdb8d4(gr::Layout *to) {
-    typedef gr::kernel_71d0c73a4abdb8d4 K;
-    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_520c44b6742e7e98(gr::Layout *to) {
+    typedef gr::kernel_520c44b6742e7e98 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_71d0c73a4abdb8d4(int64_t K) {
-    return gr::kernel_71d0c73a4abdb8d4::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_520c44b6742e7e98(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_520c44b6742e7e98>::scratch_bytes(*n);
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_520c44b6742e7e98(int64_t K) {
+    return gr::kernel_520c44b6742e7e98::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
-struct kernel_11cf6f07ed7efc9a {
+struct kernel_31a8696a797a6a77 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -16,36 +16,31 @@ struct kernel_11cf6f07ed7efc9a {
     static void pack_parameters(const Call &a, int64_t batch, T *par) {
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T, 5> x0;
-        x0.find(a.slots[SLOT0], batch, first, a.n.M);
+        const Points<T, 5> x0(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 5; d0++) {
             const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T, 5> x1;
-        x1.find(a.slots[SLOT1], batch, first, a.n.N);
-        GR_UNROLL for (int d0 = 0; d0 < 5; d0++) {
-            const V t1 = x1.component(d0);
-            store(columns + (d0) * L, t1);
-        }
+        const Packed<T, 5> x1(a.slots[SLOT1], batch, first, a.n.N, columns + 0 * L);
     }
     template <int R, int C, bool MASKED>
     GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
                         Lanes *lanes, char *states, int64_t row_bytes, int64_t j0,
                         int at) {
         V a0[R][C];
+        const V unit = hidden_one<V>();
         GR_TILE {
             a0[r][c] = V{} + T(0.0);
         }
-        GR_UNROLL for (int d1 = 0; d1 < 5; d1++) {
+        for (int d1 = 0; d1 < 5; d1++) {
             GR_TILE {
                 const V t2 = broadcast(rows[(d1) * RB + r]);
                 const V t3 = load(columns + (c * NC + d1) * L);
                 const V t4 = t2 - t3;
                 const V t5 = abs(t4);
-                const V t6 = a0[r][c] + t5;
+                const V t6 = add_as_product(a0[r][c], t5, unit);
                 a0[r][c] = t6;
             }
         }
@@ -137,13 +132,16 @@ struct kernel_11cf6f07ed7efc9a {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_11cf6f07ed7efc9a(const gr::kernel_11cf6f07ed7efc9a::Call *call) {
-    gr::Driver<gr::kernel_11cf6f07ed7efc9a>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_31a8696a797a6a77(const gr::kernel_31a8696a797a6a77::Call *call) {
+    gr::Driver<gr::kernel_31a8696a797a6a77>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_11cf6f07ed7efc9a(gr::Layout *to) {
-    typedef gr::kernel_11cf6f07ed7efc9a K;
-    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_31a8696a797a6a77(gr::Layout *to) {
+    typedef gr::kernel_31a8696a797a6a77 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_11cf6f07ed7efc9a(int64_t K) {
-    return gr::kernel_11cf6f07ed7efc9a::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_31a8696a797a6a77(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_31a8696a797a6a77>::scratch_bytes(*n);
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_31a8696a797a6a77(int64_t K) {
+    return gr::kernel_31a8696a797a6a77::row_bytes(K);
 }

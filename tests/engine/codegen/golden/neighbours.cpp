@@ -2,7 +2,7 @@
 
 // Kmin_argKmin over j of sum(square(x0 - y1)), float
 namespace gr {
-struct kernel_cbd23e594def9ca4 {
+struct kernel_e1c44915b0a4f8f1 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -16,26 +16,19 @@ struct kernel_cbd23e594def9ca4 {
     static void pack_parameters(const Call &a, int64_t batch, T *par) {
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T, 3> x0;
-        x0.find(a.slots[SLOT0], batch, first, a.n.M);
+        const Points<T, 3> x0(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
             const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T, 3> x1;
-        x1.find(a.slots[SLOT1], batch, first, a.n.N);
-        GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
-            const V t1 = x1.component(d0);
-            store(columns + (d0) * L, t1);
-        }
+        const Packed<T, 3> x1(a.slots[SLOT1], batch, first, a.n.N, columns + 0 * L);
     }
-    template <int R, int C, bool MASKED>
-    GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
-                        Lanes *lanes, char *states, int64_t row_bytes, int64_t j0,
-                        int at) {
-        V v[R][C];
+    static constexpr int AGAIN = 7; // see select.h
+    template <int R, int C>
+    GR_INLINE void values(const T *par, const T *rows, const T *columns,
+                          V (&v)[R][C]) {
         V a0[R][C];
         GR_TILE {
             a0[r][c] = V{} + T(0.0);
@@ -53,41 +46,32 @@ struct kernel_cbd23e594def9ca4 {
         GR_TILE {
             v[r][c] = a0[r][c];
         }
-        uint64_t some[R], all = 0;
-        GR_UNROLL for (int r = 0; r < R; r++) {
-            const Row &row = *(const Row *)(states + r * row_bytes);
-            all |= some[r] = Row::template any_to_offer<C>(row, v[r]);
-        }
-        if (__builtin_expect(all != 0, 0)) {
-            const uint64_t lanes = first_lanes(MASKED ? left : C * L);
-            GR_UNROLL for (int r = 0; r < R; r++) {
-                if (!some[r]) continue;
-                Row &row = *(Row *)(states + r * row_bytes);
-                Row::template offer_tile<C>(row, v[r], lanes, j0 + at);
-            }
-        }
     }
     static void clear(char *state, int64_t K) { ((Row *)state)->clear(K); }
-    GR_INLINE void begin(Lanes &, const char *) {}
-    GR_INLINE void end(Lanes &, char *, int64_t) {}
     static void merge(char *a, char *b) { Row::merge(*(Row *)a, *(Row *)b); }
     static void finish(const Call &a, char *state, int64_t at) {
         Row &s = *(Row *)state;
         s.compact();
+        const auto e = s.entries();
         T *to0 = (T *)a.results[0] + at * a.n.K;
-        for (int64_t k = 0; k < a.n.K; k++) to0[k] = k < s.count ? s.entries()[k].value : GR_INF(T);
+        for (int64_t k = 0; k < s.count; k++) to0[k] = e.values[k];
+        for (int64_t k = s.count; k < a.n.K; k++) to0[k] = GR_INF(T);
         int64_t *to1 = (int64_t *)a.results[1] + at * a.n.K;
-        for (int64_t k = 0; k < a.n.K; k++) to1[k] = k < s.count ? s.entries()[k].column : -1;
+        for (int64_t k = 0; k < s.count; k++) to1[k] = e.columns[k];
+        for (int64_t k = s.count; k < a.n.K; k++) to1[k] = -1;
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_cbd23e594def9ca4(const gr::kernel_cbd23e594def9ca4::Call *call) {
-    gr::Driver<gr::kernel_cbd23e594def9ca4>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_e1c44915b0a4f8f1(const gr::kernel_e1c44915b0a4f8f1::Call *call) {
+    gr::Driver<gr::kernel_e1c44915b0a4f8f1>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_cbd23e594def9ca4(gr::Layout *to) {
-    typedef gr::kernel_cbd23e594def9ca4 K;
-    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_e1c44915b0a4f8f1(gr::Layout *to) {
+    typedef gr::kernel_e1c44915b0a4f8f1 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_cbd23e594def9ca4(int64_t K) {
-    return gr::kernel_cbd23e594def9ca4::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_e1c44915b0a4f8f1(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_e1c44915b0a4f8f1>::scratch_bytes(*n);
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_e1c44915b0a4f8f1(int64_t K) {
+    return gr::kernel_e1c44915b0a4f8f1::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // prod over j of concat(1 + x0 * y1 / p2, cos(take(x0, 1, -1, 2)) * sqrt(p3)), double
 namespace gr {
-struct kernel_4f19a7ae34b0b0e4 {
+struct kernel_d7c67a059c2b1a04 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -26,8 +26,7 @@ struct kernel_4f19a7ae34b0b0e4 {
         }
     }
     static void pack_rows(const Call &a, const T *par, int64_t batch, int64_t first, T *rows) {
-        Points<T, 2> x0;
-        x0.find(a.slots[SLOT0], batch, first, a.n.M);
+        const Points<T, 2> x0(a.slots[SLOT0], batch, first, a.n.M);
         GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
             const V t1 = x0.component(d0);
             store(rows + (d0) * RB, t1);
@@ -41,12 +40,7 @@ struct kernel_4f19a7ae34b0b0e4 {
         }
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
-        Points<T, 2> x1;
-        x1.find(a.slots[SLOT1], batch, first, a.n.N);
-        GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
-            const V t1 = x1.component(d0);
-            store(columns + (d0) * L, t1);
-        }
+        const Packed<T, 2> x1(a.slots[SLOT1], batch, first, a.n.N, columns + 0 * L);
     }
     template <int R, int C, bool MASKED>
     GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
@@ -121,13 +115,16 @@ struct kernel_4f19a7ae34b0b0e4 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_4f19a7ae34b0b0e4(const gr::kernel_4f19a7ae34b0b0e4::Call *call) {
-    gr::Driver<gr::kernel_4f19a7ae34b0b0e4>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_d7c67a059c2b1a04(const gr::kernel_d7c67a059c2b1a04::Call *call) {
+    gr::Driver<gr::kernel_d7c67a059c2b1a04>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_4f19a7ae34b0b0e4(gr::Layout *to) {
-    typedef gr::kernel_4f19a7ae34b0b0e4 K;
-    *to = gr::Layout{K::L, K::RB, K::COLUMN_BLOCK * K::L, K::NP, K::NR, K::NC, sizeof(K::T)};
+extern "C" __attribute__((visibility("default"))) void layout_kernel_d7c67a059c2b1a04(gr::Layout *to) {
+    typedef gr::kernel_d7c67a059c2b1a04 K;
+    *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_4f19a7ae34b0b0e4(int64_t K) {
-    return gr::kernel_4f19a7ae34b0b0e4::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_d7c67a059c2b1a04(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_d7c67a059c2b1a04>::scratch_bytes(*n);
+}
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_d7c67a059c2b1a04(int64_t K) {
+    return gr::kernel_d7c67a059c2b1a04::row_bytes(K);
 }
