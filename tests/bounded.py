@@ -1,4 +1,4 @@
-"""Neighbours by bounds, see ``codegen/bound.py``: tasks, runs of both kernels, and rows done again."""
+"""Neighbours by bounds, see ``codegen/bound.py``: tasks, runs of both kernels, rows done again."""
 
 from __future__ import annotations
 
@@ -16,22 +16,29 @@ from georeduce.engine.formula.reductions import REDUCTIONS
 from georeduce.engine.methods import build
 
 
-def tensor(x: Array, y: Array) -> LazyTensor:
-    return Vi(x).sqdist(Vj(y))
+def tensor(x: Array, y: Array, norm: str = "L2") -> LazyTensor:
+    """Return distances, see `hard_points.distances`."""
+    if norm == "L2":
+        return Vi(x).sqdist(Vj(y))
+    between = (Vi(x) - Vj(y)).abs()
+    return between.sum(-1) if norm == "L1" else between.max(-1)
 
 
-def task_of(name: str, D: int, dtype: str, axis: str = "j") -> Task:
-    return build(tensor(np.zeros((2, D), dtype), np.zeros((3, D), dtype)), name, axis, 1)[0]
+def task_of(name: str, D: int, dtype: str, norm: str = "L2", axis: str = "j") -> Task:
+    z = tensor(np.zeros((2, D), dtype), np.zeros((3, D), dtype), norm)
+    return build(z, name, axis, 1)[0]
 
 
-def kept(K: int) -> int:
+def kept(K: int, D: int) -> int:
     """Return how many columns a list has."""
-    return bounds.with_spares(K)
+    return bounds.with_spares(K, D)
 
 
-def run(x: Array, y: Array, name: str, K: int = 0, bounded: bool = True) -> dict[str, Array]:
+def run(
+    x: Array, y: Array, name: str, K: int = 0, norm: str = "L2", bounded: bool = True
+) -> dict[str, Array]:
     """Return the results by their names."""
-    task, data = build(tensor(x, y), name, "j", K)
+    task, data = build(tensor(x, y, norm), name, "j", K)
     entry = REDUCTIONS[name]
     results = openmp.BACKEND._run(task, data, bounded)
     return dict(zip(entry.keep or entry.least, results, strict=True))
@@ -63,8 +70,8 @@ class Again:
         self.plain(task, data, results, which, counted)
         assert done == which.sum(), "only these are done again, each once"
 
-    def share(self, x: Array, y: Array, name: str, K: int = 0) -> float:
+    def share(self, x: Array, y: Array, name: str, K: int = 0, norm: str = "L2") -> float:
         self.which.clear()
-        run(x, y, name, K)
+        run(x, y, name, K, norm)
         (which,) = self.which
         return float(which.mean())

@@ -1,6 +1,6 @@
 """Points whose distances are hard to compute or to compare, and what the K smallest are.
 
-Squared distances are held to exact ones, as far as roundings of differences let them be known.
+Distances are held to exact ones, as far as roundings of differences let them be known.
 """
 
 from __future__ import annotations
@@ -142,28 +142,40 @@ def points(kind: str, rng: np.random.Generator, M: int, N: int, D: int, dtype: s
 # --- What is right ----------------------------------------------------------------------------
 
 
-def squared_distances(x: Array, y: Array) -> Array:
-    """Return squared distances in a wider type than that of the points, of shape (M, N)."""
+def distances(x: Array, y: Array, norm: str = "L2") -> Array:
+    """Return distances in a wider type than that of the points, of shape (M, N).
+
+    "L2" squared Euclidean ones, "L1" sums of absolute differences, "LARGEST" largest ones of
+    those that are numbers.
+    """
     wide = np.float64 if x.dtype == np.float32 else np.longdouble
+    folds = {"L2": np.add, "L1": np.add, "LARGEST": np.fmax}
+    initial = -np.inf if norm == "LARGEST" else 0
+    rows = []
     with np.errstate(all="ignore"):
-        rows = [np.square(row - y.astype(wide)).sum(-1) for row in x.astype(wide)]
+        for row in x.astype(wide):
+            terms = np.square(row - y) if norm == "L2" else np.abs(row - y)
+            rows.append(folds[norm].reduce(terms, axis=-1, initial=initial))
     return np.array(rows, wide).reshape(len(x), len(y))
 
 
-def rounding(D: int, dtype: Any) -> float:
-    """Return how far a sum of D squared differences may be off, relative to it.
+def rounding(D: int, dtype: Any, norm: str = "L2") -> float:
+    """Return how far a distance of D components may be off, relative to it.
 
     A difference, its square and D - 1 sums are rounded, here and in the wider type.
     """
-    return (D + 3) * (eps(dtype) / 2 + eps(np.float64) / 2 * (np.dtype(dtype) == np.float32))
+    roundings = {"L2": D + 3, "L1": D + 2, "LARGEST": 1}[norm]
+    return roundings * (eps(dtype) / 2 + eps(np.float64) / 2 * (np.dtype(dtype) == np.float32))
 
 
-def assert_smallest(values: Array, indices: Array, x: Array, y: Array, K: int) -> None:
+def assert_smallest(
+    values: Array, indices: Array, x: Array, y: Array, K: int, norm: str = "L2"
+) -> None:
     """Assert that these are the K smallest, as far as roundings of differences let it be known."""
     D, dtype, N = x.shape[-1], x.dtype, len(y)
     info = np.finfo(dtype)
-    v = squared_distances(x, y)
-    off = rounding(D, dtype)
+    v = distances(x, y, norm)
+    off = rounding(D, dtype, norm)
     least = D * float(info.smallest_subnormal)
     missing = np.full((len(x), max(0, K - N)), np.nan)
     v = np.concatenate([v, missing], 1)

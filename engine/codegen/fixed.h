@@ -208,7 +208,7 @@ template <class S, int D, Norm N> struct Fixed {
         const double from = N == L2 ? __builtin_sqrt(2 * (w - 1)) : w, factor = par[D + 1];
         const double lost = N == L2 ? root + 2 * RADIUS * (D + 16) * u : factors * (1 + 16 * RADIUS * u);
         const double distance = (from - lost) / factor;
-        if (!(factor > 0 && distance > 0)) return -1;
+        if (!(factor > 0 && distance > 0)) return -GR_INF(double); // the largest of no number at all is that
         const double value = N == L2 ? distance * distance : distance;
         return value * (1 - (2 * D + 16) * u) - D * (double)lanes_of<S>::smallest;
     }
