@@ -1,4 +1,4 @@
-"""The K smallest of squared distances by lower bounds, see ``codegen/bound.py``: on hard data.
+"""The K smallest of distances by lower bounds, see ``codegen/bound.py``: on hard data.
 
 Two kernels stand for a task: the one with bounds, and the one that computes all values, which does
 the rows that bounds do not prove. Both are held to exact differences. How many rows are unproven is
@@ -13,15 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bounded import Again, kept, run, task_of, tensor
-from hard_points import (
-    EXACT,
-    KINDS,
-    Array,
-    Points,
-    assert_smallest,
-    points,
-    squared_distances,
-)
+from hard_points import EXACT, KINDS, Array, Points, assert_smallest, distances, points
 from helpers import eps
 
 from georeduce.engine import LazyTensor, Vi, Vj
@@ -36,20 +28,25 @@ pytestmark = pytest.mark.compiler
 
 # Dimensions and dtypes in turn: the code is the same but for pairs of components, and for packing.
 KEEPING = [
-    *((2, "float32"), (3, "float64"), (16, "float32"), (17, "float32"), (130, "float64")),
-    (784, "float32"),
+    *(("L2", 2, "float32"), ("L2", 3, "float64"), ("L2", 16, "float32"), ("L2", 17, "float32")),
+    *(("L2", 130, "float64"), ("L2", 784, "float32")),
+    *(("L1", 5, "float32"), ("L1", 50, "float64"), ("LARGEST", 6, "float32")),
 ]
-NEAREST = [("argmin", 3, "float32"), ("min_argmin", 16, "float32"), ("min", 51, "float64")]
+NEAREST = [
+    *(("argmin", "L2", 3, "float32"), ("min_argmin", "L2", 16, "float32")),
+    *(("min", "L2", 51, "float64"), ("min_argmin", "L1", 7, "float32")),
+    ("argmin", "LARGEST", 2, "float64"),
+]
 
 
 def tasks() -> list[list[Task]]:
     """Return what this module compiles: of each task both kernels."""
     together = [
-        *(task_of("Kmin_argKmin", D, dtype) for D, dtype in KEEPING),
-        *(task_of(name, D, dtype) for name, D, dtype in NEAREST),
-        task_of("Kmin_argKmin", 17, "float32", "i"),
+        *(task_of("Kmin_argKmin", D, dtype, norm) for norm, D, dtype in KEEPING),
+        *(task_of(name, D, dtype, norm) for name, norm, D, dtype in NEAREST),
+        task_of("Kmin_argKmin", 17, "float32", axis="i"),
     ]
-    return [together[:6], together[6:]]
+    return [together[::2], together[1::2]]
 
 
 # --- Results ----------------------------------------------------------------------------------
@@ -58,30 +55,32 @@ COUNTS = ((1, 48, 1), (2, 5, -1), (10, 97, 130), (50, 3, 300))
 """K, M, and by how much N is more than the columns that bounds keep for K."""
 
 
-@pytest.mark.parametrize(("D", "dtype"), KEEPING)
+@pytest.mark.parametrize(("norm", "D", "dtype"), KEEPING)
 @pytest.mark.parametrize("kind", KINDS)
-def test_smallest(kind: str, D: int, dtype: str, rng: np.random.Generator) -> None:
+def test_smallest(kind: str, norm: str, D: int, dtype: str, rng: np.random.Generator) -> None:
     for K, M, more in COUNTS:
-        N = kept(K) + more
+        N = kept(K, D) + more
         x, y = points(kind, rng, M, N, D, dtype)
         for bounded in (True, False):
-            values, indices = run(x, y, "Kmin_argKmin", K, bounded).values()
-            assert_smallest(values, indices, x, y, K)
+            values, indices = run(x, y, "Kmin_argKmin", K, norm, bounded).values()
+            assert_smallest(values, indices, x, y, K, norm)
             if kind in EXACT:
-                exact = squared_distances(x, y)
+                exact = distances(x, y, norm)
                 order = np.argsort(exact, 1, kind="stable")[:, :K]
                 assert (indices[:, :N] == order).all()
                 assert (values[:, :N] == np.take_along_axis(exact, order, 1)).all()
 
 
-@pytest.mark.parametrize(("name", "D", "dtype"), NEAREST)
+@pytest.mark.parametrize(("name", "norm", "D", "dtype"), NEAREST)
 @pytest.mark.parametrize("kind", KINDS)
-def test_least(kind: str, name: str, D: int, dtype: str, rng: np.random.Generator) -> None:
+def test_least(
+    kind: str, name: str, norm: str, D: int, dtype: str, rng: np.random.Generator
+) -> None:
     for M, N in ((49, 300), (5, 1), (3, 7), (2, 1100)):
         x, y = points(kind, rng, M, N, D, dtype)
         for bounded in (True, False):
-            results = run(x, y, name, bounded=bounded)
-            exact = squared_distances(x, y)
+            results = run(x, y, name, 0, norm, bounded)
+            exact = distances(x, y, norm)
             none = np.isnan(exact)
             with np.errstate(all="ignore"):
                 rounded = np.where(none, np.inf, exact).astype(dtype)
@@ -91,29 +90,17 @@ def test_least(kind: str, name: str, D: int, dtype: str, rng: np.random.Generato
             at = results.get("indices", first)
             there = np.take_along_axis(rounded, np.maximum(at, 0), 1)
             values = results.get("values", np.where(at < 0, np.inf, there).astype(dtype))
-            assert_smallest(values, at, x, y, 1)
+            assert_smallest(values, at, x, y, 1, norm)
             if kind in EXACT:
                 assert (at == first).all()
 
 
 @pytest.mark.parametrize(("M", "N"), [(0, 5), (5, 0), (0, 0), (1, 1)])
 def test_empty(M: int, N: int) -> None:
-    x, y = np.ones((M, 17), np.float32), np.ones((N, 17), np.float32)
-    for name, K in (("Kmin_argKmin", 3), ("min", 0)):
-        found, plain = (run(x, y, name, K, bounded) for bounded in (True, False))
+    x, y = np.ones((M, 16), np.float32), np.ones((N, 16), np.float32)
+    for name, K in (("Kmin_argKmin", 3), ("min_argmin", 0)):
+        found, plain = (run(x, y, name, K, bounded=bounded) for bounded in (True, False))
         assert all((found[what] == plain[what]).all() for what in plain)
-
-
-def test_a_point_far_outside_of_a_small_ball() -> None:
-    """Of norms that differ by an ulp: a quotient of squares would underflow to 1 and 2 steps."""
-    x, y = np.zeros((60, 3), np.float32), np.zeros((2000, 3), np.float32)
-    size, radius = np.float32(4097 * 2.0**13), np.float32(1.0258305e-15)
-    y[::3, 0], y[1::3, 0], x[1:, 0] = radius, -radius, radius / 2
-    x[0, :2] = radius / 10, size
-    y[1000] = 0, size, 0  # the nearest of the first row; then one whose norm is as large as its
-    y[1001] = radius / 4, size, 0
-    y[1002:1012, 1] = radius * np.linspace(0.7, 0.8, 10)  # nearer, as steps would have it
-    assert run(x, y, "argKmin", 1)["indices"][0, 0] == 1000
 
 
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
@@ -157,13 +144,13 @@ def test_layouts_and_batches(
 @pytest.mark.parametrize("kind", ["normal", "binary", "tight clusters", "not numbers"])
 @pytest.mark.parametrize(("M", "N"), [(5, 20_000), (3000, 60)], ids=["chunks", "blocks of rows"])
 def test_threads_change_nothing(kind: str, M: int, N: int, rng: np.random.Generator) -> None:
-    for name, D, dtype in (("Kmin_argKmin", 16, "float32"), ("min", 51, "float64")):
+    for name, norm, D, dtype in (("Kmin_argKmin", *KEEPING[2]), NEAREST[2], NEAREST[4]):
         K = 10 if REDUCTIONS[name].keep else 0
         x, y = points(kind, rng, M, N, D, dtype)
         found = []
         for n_threads in (1, 2, 3, 8, 8):
             with options(n_threads=n_threads):
-                found.append([r.tobytes() for r in run(x, y, name, K).values()])
+                found.append([r.tobytes() for r in run(x, y, name, K, norm).values()])
         assert all(each == found[0] for each in found)
 
 
@@ -175,10 +162,16 @@ def again(monkeypatch: pytest.MonkeyPatch) -> Again:
     return Again(monkeypatch)
 
 
-SHAPES = {"waves": (200, 1, 1), "one wave": (200, 1e9, 1), "chunks": (90, 1e9, 64)}
-SHAPES["chunks, packed once"] = (200, 1e9, 64)
+SHAPES = {
+    "waves": (200, 1, 1),
+    "one wave": (200, 1e9, 1),
+    "chunks": (90, 1e9, 64),
+    "chunks, packed once": (200, 1e9, 64),
+    "chunks in waves": (200, 600_000, 64),
+}
 """Rows, bytes of a wave, most chunks."""
-MANY = [("argmin", 3, "float32"), ("Kmin_argKmin", 3, "float64")]
+MANY = [("argmin", "L2", 3, "float32"), ("Kmin_argKmin", "L2", 3, "float64"), NEAREST[4]]
+each_of_many = pytest.mark.parametrize(("name", "norm", "D", "dtype"), MANY)
 
 
 @pytest.fixture(params=SHAPES)
@@ -188,6 +181,9 @@ def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(openmp, "WAVE_BYTES", wave_bytes)
     monkeypatch.setattr(openmp, "MAX_CHUNKS", chunks)
     openmp._plan.cache_clear()
+    loaded = openmp.BACKEND._loaded[task_of("argmin", 3, "float32"), True]
+    plan = openmp._plan(loaded, M, 300_000, 0, 1, 1, 1)
+    assert (plan.chunks > 1, plan.wave < plan.vectors) == (chunks > 1, wave_bytes < 1e9)
     yield M
     openmp._plan.cache_clear()
 
@@ -199,61 +195,73 @@ def epoch() -> int:
     return 4096 // block * block * loaded.lanes
 
 
-def lattice(rng: np.random.Generator, M: int, N: int, dtype: str) -> Points:
+def lattice(rng: np.random.Generator, M: int, N: int, D: int, dtype: str) -> Points:
     """Return some 200 points with whole coordinates, and columns half between such."""
-    x = np.stack(np.unravel_index(np.arange(M), (6, 6, 6)), 1).astype(dtype)
-    return x, (rng.integers(0, 6, (N, 3)) + 0.5).astype(dtype)
+    edge = 6 if D == 3 else 15
+    x = np.stack(np.unravel_index(np.arange(M), (edge,) * D), 1).astype(dtype)
+    return x, (rng.integers(0, edge, (N, D)) + 0.5).astype(dtype)
 
 
-@pytest.mark.parametrize(("name", "D", "dtype"), MANY)
+@each_of_many
 def test_a_near_column_in_every_epoch(
-    name: str, D: int, dtype: str, rows: int, again: Again, rng: np.random.Generator
+    name: str, norm: str, D: int, dtype: str, rows: int, again: Again, rng: np.random.Generator
 ) -> None:
     E, K = epoch(), int(name == "Kmin_argKmin")
     N = 2 * E + 1234
-    x, y = lattice(rng, rows, N, dtype)
+    x, y = lattice(rng, rows, N, D, dtype)
     ends = [0, 1, E - 1, E, E + 1, 2 * E - 1, 2 * E, 2 * E + 1, N - 1]
     others = np.setdiff1d(rng.choice(N, 2 * rows, replace=False), ends)
     at = np.concatenate([ends, rng.permutation(others)[: rows - len(ends)]])
-    y[at] = x + 1e-2 * rng.random((rows, 3))
-    assert (run(x, y, name, K)["indices"][:, 0] == at).all()
+    y[at] = x + 1e-2 * rng.random((rows, D))
+    assert (run(x, y, name, K, norm)["indices"][:, 0] == at).all()
     assert not again.which[0].any(), "bounds tell them from the others"
 
 
-@pytest.mark.parametrize(("name", "D", "dtype"), MANY)
+@each_of_many
 def test_ties_across_epochs(
-    name: str, D: int, dtype: str, rows: int, again: Again, rng: np.random.Generator
+    name: str, norm: str, D: int, dtype: str, rows: int, again: Again, rng: np.random.Generator
 ) -> None:
     """Two near columns of each row are equal, or differ by less than bounds can tell."""
     E, K = epoch(), int(name == "Kmin_argKmin")
     N = 2 * E + 1234
-    x, y = lattice(rng, rows, N, dtype)
+    x, y = lattice(rng, rows, N, D, dtype)
     first = rng.permutation(E)[:rows] + rng.integers(0, 2, rows) * E
     second = rng.permutation(N - 2 * E)[:rows] + 2 * E
-    y[first] = y[second] = x + 1e-2 * rng.random((rows, 3))
+    y[first] = y[second] = x + 1e-2 * rng.random((rows, D))
     nearer = rng.choice([first, second])[::2]
     y[nearer] += np.sign(x[::2] - y[nearer]) * 4 * eps(dtype)
-    far = np.square((x - y[first], x - y[second]), dtype=np.longdouble).sum(-1)
+    far = [distances(x, y[at], norm).diagonal() for at in (first, second)]
     exact = np.where(far[1] < far[0], second, first)
-    assert (run(x, y, name, K)["indices"][:, 0] == exact).all()
+    assert (run(x, y, name, K, norm)["indices"][:, 0] == exact).all()
     assert (again.which[0] == (K == 0)).all(), "a list has both, and their values"
 
 
+def test_columns_without_a_number(rows: int, rng: np.random.Generator) -> None:
+    """Of all the largest differences of none the first one counts, whatever its place in lanes."""
+    for name, K, D, dtype in (("argmin", 0, 2, "float64"), ("Kmin_argKmin", 3, 6, "float32")):
+        loaded = openmp.BACKEND._loaded[task_of(name, D, dtype, "LARGEST"), True]
+        x, y = rng.random((rows, D)).astype(dtype), rng.random((3 * epoch(), D)).astype(dtype)
+        y[1000] = y[:: loaded.column_block][1:] = np.nan
+        found, plain = (run(x, y, name, K, "LARGEST", bounded) for bounded in (True, False))
+        assert (plain["indices"][:, 0] == 1000).all()
+        assert (found["indices"] == plain["indices"]).all()
+
+
 @pytest.mark.parametrize("kind", ["normal", "duplicates", "lattice", "not numbers", "descending"])
-@pytest.mark.parametrize(("name", "D", "dtype"), MANY)
+@each_of_many
 def test_many_columns(
-    kind: str, name: str, D: int, dtype: str, rows: int, rng: np.random.Generator
+    kind: str, name: str, norm: str, D: int, dtype: str, rows: int, rng: np.random.Generator
 ) -> None:
     for K in (1, 30) if REDUCTIONS[name].keep else (0,):
         x, y = points(kind, rng, rows, 30_011, D, dtype)
-        found, plain = (run(x, y, name, K, bounded) for bounded in (True, False))
+        found, plain = (run(x, y, name, K, norm, bounded) for bounded in (True, False))
         if kind == "lattice":  # distances are exact
             assert all((found[what] == plain[what]).all() for what in plain)
         some = slice(None, None, 1 + rows // 8)
-        at, exact = found["indices"][some], squared_distances(x[some], y).astype(dtype)
+        at, exact = found["indices"][some], distances(x[some], y, norm).astype(dtype)
         there = np.where(at < 0, np.inf, np.take_along_axis(exact, np.maximum(at, 0), 1))
         values = found["values"][some] if K else there.astype(dtype)
-        assert_smallest(values, at, x[some], y, max(K, 1))
+        assert_smallest(values, at, x[some], y, max(K, 1), norm)
 
 
 # --- Where there are bounds -------------------------------------------------------------------
@@ -265,12 +273,13 @@ def test_where_there_are_bounds() -> None:
         return bounds.lower_bound(build(z, name, "j", 1, weight)[0].formula, name)
 
     x, y = (np.zeros((3, 4), np.float32) for _ in range(2))
-    for name, entry in REDUCTIONS.items():
-        assert (bound(tensor(x, y), name) is not None) == bool(entry.keep or entry.least)
-    found = bound(tensor(x, y), "Kmin_argKmin")
-    assert found is not None
-    assert found.results == ("values", "indices")
-    assert (found.dim, found.ball, found.listed) == (4, 2, True)
+    for norm in ("L2", "L1", "LARGEST"):
+        for name, entry in REDUCTIONS.items():
+            found = bound(tensor(x, y, norm), name)
+            assert (found is not None) == bool(entry.keep or entry.least)
+            assert found is None or (found.norm, found.dim, found.ball) == (norm, 4, 2)
+            assert found is None or found.results == (entry.keep or entry.least)
+            assert found is None or found.listed == bool(entry.keep)
     assert bound(((Vi(x) - Vj(y)) ** 2).sum(-1)) is not None
     assert bound(tensor(x[:, :1], y[:, :1])) is None, "there is no sum"
     assert bound(Vi(x).sqdist(Vi(x))) is None
