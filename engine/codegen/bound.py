@@ -52,6 +52,8 @@ from ..formula import ops as o
 from ..formula.expr import Expr, variables
 from ..formula.reductions import REDUCTIONS
 
+RADIUS = {"L2": 23_000, "L1": 16_300, "LARGEST": 16_300}
+"""What the radius of the ball or the cube becomes, as in ``fixed.h``."""
 SAMPLE = 256
 """Points that the ball is made for."""
 MAX_DIM = 4096
@@ -163,7 +165,7 @@ def ball(
         square = np.maximum(near, far.max(initial=0)) ** 2
         least = 4 * D * float(limits.smallest_normal) / float(limits.eps)
         known = (square > least) & (square < float(limits.max) / 16)
-        factor = np.where(known, (23_000 if bound.norm == "L2" else 16_300) / np.sqrt(square), 0)
+        factor = np.where(known, RADIUS[bound.norm] / np.sqrt(square), 0)
     result = np.empty((*center.shape[:-1], D + 2), columns.dtype)
     result[..., :D] = center
     result[..., D] = np.where(known, square, 0)

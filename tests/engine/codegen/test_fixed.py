@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.compiler, pytest.mark.compiles]
 DTYPES = ["float32", "float64"]
 DIMS = {"native": [1, 2, 3, 16, 17, 130, 784, 4096], "other": [1, 3, 17, 130]}
 BUILDS = [(build, D) for build in accuracy.BUILDS for D in DIMS.get(build, DIMS["other"])]
-RADIUS = bounds.RADIUS
+RADIUS = bounds.RADIUS["L2"]
 Given = tuple[Array, Array, Array]
 """A ball, rows and columns."""
 
