@@ -87,14 +87,15 @@ class OpenMPBackend(Backend):
         """Return why there is no compiler, "" if there is one."""
         return "" if self._loaded or find_compiler() is not None else why_no_compiler()
 
-    def source(self, task: Task) -> str:
+    def source(self, task: Task, bounded: bool = False) -> str:
         """Return the C++ of a task; it includes ``kernel.h`` and ``simd.h``.
 
-        Where there are bounds, it is the kernel for rows and columns too few for them.
+        Where there are bounds, it is the kernel for rows or columns too few for them, or that by
+        bounds.
         """
-        kernel = self._kernel(task, False)
-        assert kernel is not None
-        return PREAMBLE + kernel.source
+        kernel = self._kernel(task, bounded)
+        assert kernel is not None, "there are bounds"
+        return (BOUND_PREAMBLE if bounded else PREAMBLE) + kernel.source
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Compile many tasks as one translation unit, which is faster than one by one."""

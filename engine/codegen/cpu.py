@@ -83,6 +83,7 @@ class CpuKernel:
         self.entry: Reduction = REDUCTIONS[reduction]
         self.program: Program = lower(formula, weight)
         self.schedule: Schedule = schedule(self.program, self.entry)
+        self.tile = self.schedule.rows * self.schedule.vectors
         self.slots = self.program.slots
         self.pair_cost = 2 + cost(self.program.pair)
         self.scalar = scalar_name(dtype)

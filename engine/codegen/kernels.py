@@ -25,6 +25,11 @@ class BoundKernel:
         float32 or float64.
     bound : Bound
         Its bounds.
+
+    Attributes
+    ----------
+    tile : int
+        Pairs of a row and a vector of columns in a register tile, where there are 32 registers.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class BoundKernel:
         D = bound.dim
         self.slots = ((bound.row, "i", D), (bound.column, "j", D), (bound.ball, "p", D + 2))
         self.pair_cost = 4 + D // 2
+        self.tile = 24 if bound.norm == "L2" else 16
         places = [
             bound.results.index(what) if what in bound.results else -1
             for what in ("values", "indices")
