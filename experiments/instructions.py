@@ -160,37 +160,38 @@ def per_pair(code: Code, tile: int, components: int, per_component: float) -> fl
     return round(total / tile, 2)
 
 
-def tasks_of(call: Callable[[], Any]) -> list[Any]:
-    """Return the tasks that a call runs on the CPU backend, in their order."""
-    seen: list[Any] = []
-    plain = openmp.BACKEND.run
+def kernels_of(call: Callable[[], Any]) -> list[tuple[Any, bool]]:
+    """Return the tasks that a call runs on the CPU backend, each with whether it is by bounds."""
+    seen: list[tuple[Any, bool]] = []
+    plain = openmp.BACKEND._run
 
-    def run(task: Any, data: Any) -> Any:
-        seen.append(task)
-        return plain(task, data)
+    def run(task: Any, data: Any, bounded: bool) -> Any:
+        seen.append((task, bounded))
+        return plain(task, data, bounded)
 
-    openmp.BACKEND.run = run  # type: ignore[method-assign]
+    openmp.BACKEND._run = run  # type: ignore[method-assign]
     try:
         call()
     finally:
-        del openmp.BACKEND.run
+        del openmp.BACKEND._run
     return seen
 
 
 def found(call: Callable[[], Any], components: int, per_component: float) -> float | None:
     """Return the vector instructions per vector of pairs of the first kernel that a call runs."""
-    tasks = tasks_of(call)
-    code = disassembled(openmp.BACKEND.source(tasks[0])) if tasks else None
+    kernels = kernels_of(call)
+    if not kernels:
+        return None
+    task, bounded = kernels[0]
+    code = disassembled(openmp.BACKEND.source(task, bounded))
     if code is None:
         return None
-    schedule = openmp.BACKEND._kernel(tasks[0]).schedule
-    return per_pair(code, schedule.rows * schedule.vectors, components, per_component)
+    return per_pair(code, openmp.BACKEND._kernel(task, bounded).tile, components, per_component)
 
 
 def is_bounded(call: Callable[[], Any]) -> bool:
-    """Return whether the first kernel dismisses pairs by a bound made of scalar products."""
-    kernels = [openmp.BACKEND._kernel(task) for task in tasks_of(call)[:1]]
-    return any(getattr(kernel, "bound", None) is not None for kernel in kernels)
+    """Return whether the first kernel dismisses pairs by bounds in integers."""
+    return any(bounded for _, bounded in kernels_of(call)[:1])
 
 
 EXP = """#include "simd.h"

@@ -11,8 +11,6 @@ from helpers import eps
 
 from georeduce.engine.codegen import bound as bounds
 
-RADII = {"L2": 23_000, "L1": 16_300, "LARGEST": 16_300}
-"""What the radius of a ball becomes, by the norm."""
 Given = tuple[Array, Array, Array]
 """A ball, rows and columns."""
 
@@ -20,7 +18,7 @@ Given = tuple[Array, Array, Array]
 def ball_of(norm: str, center: Any, radius: float, D: int, dtype: str) -> Array:
     """Return a ball, as `bounds.ball` does for points."""
     ball = np.empty(D + 2, dtype)
-    ball[:D], ball[D], ball[D + 1] = center, float(radius) ** 2, RADII[norm] / radius
+    ball[:D], ball[D], ball[D + 1] = center, float(radius) ** 2, bounds.RADIUS[norm] / radius
     return ball
 
 
@@ -36,14 +34,14 @@ def directions(rng: np.random.Generator, n: int, D: int) -> Array:
 def round_away(rng: np.random.Generator, norm: str, D: int, dtype: str) -> Given:
     """Components beside half integers: those of rows go up, those of columns go down."""
     M, N = sizes(D)
-    top = int(0.4 * RADII[norm] / D**0.5)
+    top = int(0.4 * bounds.RADIUS[norm] / D**0.5)
     a, b = rng.integers(0, top + 1, (M, D)), -rng.integers(0, top + 1, (N, D))
     a[: M // 2] = 0
     b[: N // 2] = 0
 
     def beside(integers: Array, way: int) -> Array:
         off = 4 * eps(dtype) * np.maximum(np.abs(integers), 1)
-        return ((integers + 0.5 + way * off) / RADII[norm]).astype(dtype)
+        return ((integers + 0.5 + way * off) / bounds.RADIUS[norm]).astype(dtype)
 
     return ball_of(norm, 0, 1, D, dtype), beside(a, 1), beside(b, -1)
 
@@ -55,7 +53,7 @@ def ties_of_norms(rng: np.random.Generator, norm: str, D: int, dtype: str) -> Gi
     """
     half_ulp = 2.0**-24 if dtype == "float32" else 2.0**-52  # in [1, 2); in [2, 4)
     small = half_ulp**0.5
-    square = (RADII["L2"] * small / 4.5) ** 2 - D * half_ulp if dtype == "float32" else 2.25
+    square = (bounds.RADIUS["L2"] * small / 4.5) ** 2 - D * half_ulp if dtype == "float32" else 2.25
     x, y = (
         np.full((n, D), small * (1 + s * eps(dtype)))
         for n, s in zip(sizes(D), (1, -1), strict=True)
@@ -134,7 +132,7 @@ def no_ball(rng: np.random.Generator, norm: str, D: int, dtype: str) -> Given:
 
 
 def nothing_but_not_a_number(rng: np.random.Generator, norm: str, D: int, dtype: str) -> Given:
-    ball, x, y = no_ball(rng, norm, D, dtype)
+    _, x, y = no_ball(rng, norm, D, dtype)
     y[::2] = np.nan
     y[::4, 0] = np.inf
     return ball_of(norm, 0, 3, D, dtype), x, y

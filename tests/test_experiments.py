@@ -279,7 +279,7 @@ def test_instructions_of_a_kernel(rng: np.random.Generator) -> None:
         call = case.problem.ours(data, case.K)
         assert instructions.is_bounded(call) == (D == 50)  # few components gain nothing by a bound
         found[D] = instructions.found(call, D, FORMS[case.form].instructions)
-    assert instructions.tasks_of(lambda: None) == []
+    assert instructions.kernels_of(lambda: None) == []
     assert not instructions.is_bounded(lambda: None)
     if None in found.values():
         pytest.skip("machine code cannot be read here: no objdump, or not x86-64")

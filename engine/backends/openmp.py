@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..codegen.bound import Bound, ball, lower_bound, with_spares
-from ..codegen.cpu import BOUND_PREAMBLE, PREAMBLE, BoundKernel, CpuKernel, cpu_kernel
+from ..codegen.cpu import CpuKernel
+from ..codegen.kernels import BOUND_PREAMBLE, PREAMBLE, BoundKernel, cpu_kernel
 from ..formula.expr import variables
 from ._base import Array, Backend, Data, Task, empty_results
 from ._burst import Burst
@@ -86,14 +87,15 @@ class OpenMPBackend(Backend):
         """Return why there is no compiler, "" if there is one."""
         return "" if self._loaded or find_compiler() is not None else why_no_compiler()
 
-    def source(self, task: Task) -> str:
+    def source(self, task: Task, bounded: bool = False) -> str:
         """Return the C++ of a task; it includes ``kernel.h`` and ``simd.h``.
 
-        Where there are bounds, it is the kernel for rows and columns too few for them.
+        Where there are bounds, it is the kernel for rows or columns too few for them, or that by
+        bounds.
         """
-        kernel = self._kernel(task, False)
-        assert kernel is not None
-        return PREAMBLE + kernel.source
+        kernel = self._kernel(task, bounded)
+        assert kernel is not None, "there are bounds"
+        return (BOUND_PREAMBLE if bounded else PREAMBLE) + kernel.source
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Compile many tasks as one translation unit, which is faster than one by one."""
@@ -175,8 +177,7 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, parameters: int) -> Plan:
-    spared = k.bound and K
-    kept = min(with_spares(K, k.bound.dim) if spared else K, N if k.bound else max(N, 1))
+    kept = min(with_spares(K, k.bound.dim), N) if k.bound and K else min(K, max(N, 1))
     state = k.row_bytes(kept)
     block = min(k.row_block, max(2, LISTS_BYTES // (state * k.strip)) * k.strip)
     row_blocks = batches * -(-M // block)

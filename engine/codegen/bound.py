@@ -18,16 +18,16 @@ Points outside go to the nearest point of the ball or of the cube, which makes n
 and so need no care.
 
 A list is kept of somewhat more than K columns with the least `w`. In the end their values are
-computed, as differences. Any other column has :math:`w \ge w_{last}`, the largest in the list, hence
+computed, as differences. Any other column has :math:`w \ge w_{last}`, the largest there, hence
 
 .. math:: \|x - y\| \ge (\sqrt{2 (w_{last} - 1)} - e) / \sigma, \quad
           e = \sqrt D + 2 \cdot 23000\, (D + 16)\, u
 
 for the Euclidean norm, since each point is at most :math:`\sqrt D / 2` from where it was rounded
-to, and what precedes, in the dtype of unit roundoff `u`, moves it by less than :math:`(D + 16) u`
+to, and what precedes, in a dtype of unit roundoff `u`, moves it by less than :math:`(D + 16) u`
 of the radius; and :math:`\|x - y\| \ge (w_{last} - e) / \sigma` for the others, with
-:math:`e = D (1 + 16 \cdot 16300 u)`, or that without D. As differences are computed, the value is not
-below this bound (squared), times :math:`1 - (2 D + 16) u`, less what underflows (Higham, Accuracy
+:math:`e = D (1 + 16 \cdot 16300 u)`, or that without D. As differences are computed, values are not
+below that (squared), times :math:`1 - (2 D + 16) u`, less what underflows (Higham, Accuracy
 and Stability of Numerical Algorithms, 2nd ed., section 3.1). If the K-th value in the list is less
 than all that, the K smallest are found, to the bit of what differences give. If it is not (many
 points as near as the K-th, as far as the bounds can tell; or clusters much tighter than the whole,
@@ -52,6 +52,8 @@ from ..formula import ops as o
 from ..formula.expr import Expr, variables
 from ..formula.reductions import REDUCTIONS
 
+RADIUS = {"L2": 23_000, "L1": 16_300, "LARGEST": 16_300}
+"""What the radius of the ball or the cube becomes, as in ``fixed.h``."""
 SAMPLE = 256
 """Points that the ball is made for."""
 MAX_DIM = 4096
@@ -106,8 +108,10 @@ def lower_bound(formula: Expr, reduction: str) -> Bound | None:
     """Return the bounds for a reduction of a formula, None if it has none."""
     entry = REDUCTIONS[reduction]
     results = entry.keep or entry.least
-    norm = NORMS.get((formula.op, formula.args[0].op)) if formula.args else None
-    if not results or norm is None:
+    if not results or formula.op is None or not formula.args or formula.args[0].op is None:
+        return None
+    norm = NORMS.get((formula.op, formula.args[0].op))
+    if norm is None:
         return None
     difference = formula.args[0].args[0]
     if difference.op is not o.sub or not all(a.is_variable for a in difference.args):
@@ -163,7 +167,7 @@ def ball(
         square = np.maximum(near, far.max(initial=0)) ** 2
         least = 4 * D * float(limits.smallest_normal) / float(limits.eps)
         known = (square > least) & (square < float(limits.max) / 16)
-        factor = np.where(known, (23_000 if bound.norm == "L2" else 16_300) / np.sqrt(square), 0)
+        factor = np.where(known, RADIUS[bound.norm] / np.sqrt(square), 0)
     result = np.empty((*center.shape[:-1], D + 2), columns.dtype)
     result[..., :D] = center
     result[..., D] = np.where(known, square, 0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -28,7 +27,6 @@ from ..formula.reductions import (
     w,
 )
 from . import ir
-from .bound import Bound, lower_bound
 from .clike import Dialect, Printer, TilePrinter, literal, scalars
 from .cpu_states import States
 from .ir import Component, Program, index_text
@@ -85,6 +83,7 @@ class CpuKernel:
         self.entry: Reduction = REDUCTIONS[reduction]
         self.program: Program = lower(formula, weight)
         self.schedule: Schedule = schedule(self.program, self.entry)
+        self.tile = self.schedule.rows * self.schedule.vectors
         self.slots = self.program.slots
         self.pair_cost = 2 + cost(self.program.pair)
         self.scalar = scalar_name(dtype)
@@ -357,58 +356,3 @@ def named(comment: str, body: str) -> tuple[str, str]:
         f"{export} int64_t row_bytes_{n}(int64_t K) {{\n"
         f"    return gr::{n}::row_bytes(K);\n}}\n"
     )
-
-
-class BoundKernel:
-    """The source of a task that has lower bounds, by these.
-
-    Parameters
-    ----------
-    formula : Expr
-        What is reduced, a squared distance.
-    reduction : str
-        By what: for the K smallest, or the smallest.
-    dtype : dtype
-        float32 or float64.
-    bound : Bound
-        Its bounds.
-    """
-
-    def __init__(
-        self, formula: Expr, reduction: str, dtype: np.dtype[np.floating], bound: Bound
-    ) -> None:
-        self.entry: Reduction = REDUCTIONS[reduction]
-        self.bound = bound
-        D = bound.dim
-        self.slots = ((bound.row, "i", D), (bound.column, "j", D), (bound.ball, "p", D + 2))
-        self.pair_cost = 4 + D // 2
-        places = [
-            bound.results.index(what) if what in bound.results else -1
-            for what in ("values", "indices")
-        ]
-        scalar = scalar_name(dtype)
-        listed = str(bound.listed).lower()
-        arguments = f"{scalar}, {D}, {bound.norm}, {listed}, {places[0]}, {places[1]}"
-        comment = f"// {reduction} over j of {to_string(formula)}, by bounds, {scalar}"
-        body = f"namespace gr {{ typedef Nearest<{arguments}> KERNEL; }}\n"
-        self.name, self.source = named(comment, body)
-
-
-@lru_cache(maxsize=1024)
-def cpu_kernel(
-    formula: Expr,
-    weight: Expr | None,
-    reduction: str,
-    dtype: np.dtype[np.floating],
-    bounded: bool = False,
-) -> CpuKernel | BoundKernel | None:
-    """Return the kernel of a task, or the one by bounds, None if it has none."""
-    if not bounded:
-        return CpuKernel(formula, weight, reduction, dtype)
-    bound = lower_bound(formula, reduction)
-    return bound and BoundKernel(formula, reduction, dtype, bound)
-
-
-PREAMBLE = '#include "kernel.h"\n\n'
-BOUND_PREAMBLE = '#include "fixed.h"\n\n'
-"""Before kernels by bounds."""

@@ -183,8 +183,6 @@ def test_giving_up_depends_on_no_threads(rng: np.random.Generator) -> None:
 
 # --- The ball -----------------------------------------------------------------------------------
 
-NORMS = {"L2": 23_000, "L1": 16_300, "LARGEST": 16_300}
-
 
 def ball(x: Array, y: Array, norm: str = "L2") -> tuple[Array, float, float]:
     """Return the center of the ball of points, its radius and the factor, 0 if there is none."""
@@ -197,7 +195,7 @@ def ball(x: Array, y: Array, norm: str = "L2") -> tuple[Array, float, float]:
     assert (square > 0) == (factor > 0)
     if factor:
         eps = 4 * float(np.finfo(y.dtype).eps)
-        assert factor * square**0.5 == pytest.approx(NORMS[norm], rel=eps)
+        assert factor * square**0.5 == pytest.approx(bounds.RADIUS[norm], rel=eps)
     return center, square**0.5, factor
 
 
@@ -208,11 +206,9 @@ def inside(z: Array, center: Array, radius: float, norm: str) -> float:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", bounds.RADIUS)
 @pytest.mark.parametrize("D", [1, 3, 100])
-def test_the_ball_has_most_points(
-    norm: str, D: int, dtype: str, rng: np.random.Generator
-) -> None:
+def test_the_ball_has_most_points(norm: str, D: int, dtype: str, rng: np.random.Generator) -> None:
     for at in (0, 1e3):
         for size in (1e-2, 1, 1e6):
             x, y = (at + size * rng.normal(size=(n, D)) for n in (70, 3000))
@@ -226,7 +222,7 @@ def test_the_ball_has_most_points(
             assert radius < 4 * largest, "but is hardly larger"
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", bounds.RADIUS)
 def test_the_ball_has_rows_that_are_elsewhere(norm: str, rng: np.random.Generator) -> None:
     x, y = 100 + rng.normal(size=(50, 5)), rng.normal(size=(1000, 5))
     center, radius, _ = ball(x, y, norm)

@@ -11,11 +11,12 @@ import functools
 
 import numpy as np
 import pytest
-from balls import RADII, Given, all_given, ball_of, round_away, ties_of_norms
+from balls import Given, all_given, ball_of, round_away, ties_of_norms
 from hard_points import Array, distances
 from helpers import eps
 
 from experiments import accuracy
+from georeduce.engine.codegen.bound import RADIUS
 
 pytestmark = [pytest.mark.compiler, pytest.mark.compiles]
 
@@ -40,7 +41,7 @@ class Fixed:
     def __init__(self, c: ctypes.CDLL, norm: str, D: int) -> None:
         self.c, self.norm, self.D = c, norm, D
         self.bias, self.never, self.always = c.bias(), c.never(), c.always()
-        self.radius = RADII[norm]
+        self.radius = RADIUS[norm]
         self.shift = getattr(c, f"shift_f32_{norm}_{D}")()
 
     def call(self, name: str, *arguments: Array | int) -> None:
