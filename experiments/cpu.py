@@ -26,8 +26,11 @@ LIMITS: Limits = {"pykeops": (1.5e9, 1), "numpy": (2e7, 8), "scikit-learn": (3e8
 It is given fewer rows, at least a hundred of them, not fewer columns. All of them work row by row
 or in small blocks of rows: a pair cost pykeops within 4 % the same on 100 and on 3,000 rows.
 """
-LEAST = 0.02
-"""Seconds below which a call is repeated within a round."""
+LEAST = 0.1
+"""Seconds below which a call is repeated within a round.
+
+A second core of a virtual machine may take 15 milliseconds to wake up after the pause before.
+"""
 HEADER = (
     f"{'case':14} {'dtype':8} {'seconds':>9} {'spread':>7} {'peer':>13} {'ratio':>7}"
     f" {'target':>7} {'met':>4} {'of peak':>8} {'instructions':>15}"
