@@ -148,10 +148,7 @@ class TilePrinter(Printer):
         ]
         for region in self.regions:
             if isinstance(region, Loop):
-                # compilers spill the partial sums of a large tile in long straight code
-                short = region.extent * self.tile <= 256
-                short = short and region.extent * len(region.body) <= UNROLLED
-                unroll = "GR_UNROLL " if short else ""
+                unroll = self.unroll(region)
                 var = region.var
                 lines.append(
                     f"{indent}{unroll}for (int {var} = 0; {var} < {region.extent}; {var}++) {{"
@@ -160,6 +157,12 @@ class TilePrinter(Printer):
             else:
                 lines += self._tile(region, indent)
         return lines
+
+    def unroll(self, s: Loop) -> str:
+        """Return what stands before a loop around the tile."""
+        # compilers spill the partial sums of a large tile in long straight code
+        short = s.extent * self.tile <= 256 and s.extent * len(s.body) <= UNROLLED
+        return "GR_UNROLL " if short else ""
 
     def _tile(self, body: Sequence[Statement], indent: str) -> list[str]:
         lines = [f"{indent}GR_TILE {{", *self.block(body, indent + "    "), indent + "}"]
