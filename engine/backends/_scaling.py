@@ -91,6 +91,9 @@ def _size(root: Root, tops: dict[int, float]) -> float:
 
 def largest(a: Array) -> float:
     """Return the largest finite size in an array, 0 for an empty one."""
+    if not isinstance(a, np.ndarray):  # on a GPU, by its own library
+        finite = np.isfinite(a)
+        return float(abs(a)[finite].max()) if finite.any() else 0.0
     if not a.flags.c_contiguous:
         return _finite(a, max(float(a.max()), -float(a.min()))) if a.size else 0.0
     if a.size > BLOCK:
