@@ -22,6 +22,8 @@ MANY_BLOCKS = 1024
 STATES_BYTES = 2**30
 """States of rows that are kept between two kernels: of more, rows are done in parts."""
 MAX_GRID = 2**31 - 1
+SIZES = 14
+"""Words of ``gr::Sizes``."""
 
 
 class Machine(Protocol):
@@ -49,6 +51,7 @@ class Plan(NamedTuple):
     block: tuple[int, int]  # threads along rows and along columns
     tasks: int  # blocks of rows, of all batches
     chunks: int
+    chunk_blocks: int  # tiles of columns of a chunk
     parts: int  # states of a row
     buffers: tuple[int, int, int]  # bytes of parameters, rows and columns
     at_once: int  # blocks of rows
@@ -70,7 +73,9 @@ def plan(k: GpuKernel, M: int, N: int, K: int, batches: int, hoisted: tuple[int,
     """
     s, p = k.schedule, k.program
     along_i = min(THREADS, _power(-(-M // s.rows)))
-    along_j = min(THREADS // along_i, s.column_block // s.columns, _power(-(-max(N, 1) // s.columns)))
+    along_j = min(
+        THREADS // along_i, s.column_block // s.columns, _power(-(-max(N, 1) // s.columns))
+    )
     # A list lets all pass until it is full, so that parts are to be much longer.
     most = max(1, N // (16 * K)) if K else MAX_GRID
     while along_j > most:
@@ -82,6 +87,7 @@ def plan(k: GpuKernel, M: int, N: int, K: int, batches: int, hoisted: tuple[int,
     if tasks < MANY_BLOCKS // 4:
         chunks = max(1, min(MANY_BLOCKS // tasks, column_blocks // 4, most // along_j))
     chunks = max(chunks, -(-N // 2**30))  # columns are counted in 32 bits within a chunk
+    chunk_blocks = max(1, -(-column_blocks // chunks))
     parts = chunks * along_j
     size = 4 if k.scalar == "float" else 8
     packed = (
@@ -94,7 +100,7 @@ def plan(k: GpuKernel, M: int, N: int, K: int, batches: int, hoisted: tuple[int,
     at_once = max(1, STATES_BYTES // (state * parts * rows)) if state else tasks
     at_once = min(at_once, MAX_GRID // chunks, tasks)
     buffers = packed[0] * size, packed[1] * size, packed[2] * size
-    return Plan((along_i, along_j), tasks, chunks, parts, buffers, at_once, state)
+    return Plan((along_i, along_j), tasks, chunks, chunk_blocks, parts, buffers, at_once, state)
 
 
 def _power(n: int) -> int:
@@ -111,7 +117,7 @@ def launch(k: GpuKernel, data: Data, results: Sequence[Any], machine: Machine) -
     row_blocks = plan_.tasks // batches
     rows = plan_.block[0] * k.schedule.rows
     states = machine.allocate(plan_.state * plan_.parts * plan_.at_once * rows)
-    head = 12 + 4 + len(results) + len(slots) * 4
+    head = SIZES + 4 + len(results) + len(slots) * 4
     call = machine.allocate(8 * (head + offsets.size))
     start = machine.pointer(call)
     tail = [machine.pointer(b) for b in (*buffers, states)]
@@ -133,7 +139,8 @@ def launch(k: GpuKernel, data: Data, results: Sequence[Any], machine: Machine) -
             for n in (first, last)
         )
         sizes = (data.M, data.N, batches, data.K, plan_.chunks, plan_.parts)
-        words = (*sizes, hoisted[1], hoisted[2], hoisted[0], first, origin, end - origin, *tail)
+        words = (*sizes, hoisted[1], hoisted[2], hoisted[0], first, origin, end - origin)
+        words = (*words, row_blocks, plan_.chunk_blocks, *tail)
         machine.upload(np.concatenate([np.array(words, np.int64), offsets]), call)
         if first == 0:
             s, p = k.schedule, k.program

@@ -44,17 +44,18 @@ def compile_cuda(source: str, arch: str) -> bytes:
         if os.environ.get("GEOREDUCE_ASSERT_CACHED", "0") not in ("", "0"):
             got = f"one with no entry {name}, under GEOREDUCE_ASSERT_CACHED, in {_store.folder()}"
             raise AssertionError(expected("a source that is in the cache", got))
-        content = _compiled(nvrtc, source, options)
+        content, _ = compiled(nvrtc, source, options)
         _store.write(name, content)
     return content
 
 
-def _compiled(nvrtc: Any, source: str, options: tuple[str, ...]) -> bytes:
+def compiled(nvrtc: Any, source: str, options: tuple[str, ...]) -> tuple[bytes, str]:
+    """Return the cubin of a source, and what NVRTC said; see `compile_cuda`."""
     program = nvrtc.createProgram(source, "kernel.cu", (), ())
     try:
         nvrtc.compileProgram(program, options)
         # CuPy 14 leaves out the last byte, which belongs to the last header of the file
-        return bytes(nvrtc.getCUBIN(program)) + b"\0"
+        return bytes(nvrtc.getCUBIN(program)) + b"\0", str(nvrtc.getProgramLog(program))
     except nvrtc.NVRTCError as error:
         log = nvrtc.getProgramLog(program)
         reason = first_error(log) or str(error)

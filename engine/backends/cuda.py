@@ -36,7 +36,7 @@ class Device:
         self._functions = functions
 
     def allocate(self, size: int) -> Any:
-        """Return an array of bytes, from CuPy's pool: it is free once the stream is past its use."""
+        """Return an array of bytes, from CuPy's pool, which frees it in the order of the stream."""
         return self._cupy.empty(size, np.uint8)
 
     def upload(self, words: Array, to: Any) -> None:

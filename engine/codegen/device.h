@@ -10,6 +10,7 @@
 
 #ifndef GR_EMULATED
 typedef long long int64_t;
+typedef unsigned long long uint64_t;
 #define GR_INLINE static __device__ __forceinline__
 #define GR_MEMBER __device__ __forceinline__
 #define GR_OUTLINE static __device__ __noinline__
@@ -18,7 +19,7 @@ typedef long long int64_t;
 #define GR_UNROLL_BY(n) GR_PRAGMA(unroll n)
 #define GR_ROLLED GR_PRAGMA(unroll 1)
 #define GR_SHARED(T, name, count) __shared__ __align__(16) T name[count]
-#define GR_ENTRY(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define GR_ENTRY(threads) extern "C" __global__ void __launch_bounds__(threads, 2)
 #endif
 #define GR_TILE GR_UNROLL for (int c = 0; c < C; c++) GR_UNROLL for (int r = 0; r < R; r++)
 #define GR_INF(T) ((T)__int_as_float(0x7f800000))
@@ -160,9 +161,11 @@ template <class T> GR_INLINE Global<const T> point(const Slot<T> &s, int64_t bat
 
 // A launch does row blocks `first` and those after it, of all batches; a row block has as many rows as
 // the threads along x of a block hold. `kept` rows have states, the first of them being row `origin` of
-// all batches: one for each row, chunk of columns and thread along y, `parts` for each row.
+// all batches: one for each row, chunk of columns and thread along y, `parts` for each row. A batch has
+// `row_blocks`, and a chunk `chunk_blocks` tiles of columns.
 struct Sizes {
     int64_t M, N, batches, K, chunks, parts, row_batches, column_batches, parameter_batches, first, origin, kept;
+    int64_t row_blocks, chunk_blocks;
 };
 template <class T, int SLOTS, int RESULTS> struct Call {
     Sizes n;

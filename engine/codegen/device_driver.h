@@ -21,7 +21,7 @@ template <class K> struct Driver {
     static_assert(CB % C == 0 && RB % R == 0, "blocks of whole tiles");
 
     GR_INLINE int64_t thread() { return (int64_t)blockIdx.x * blockDim.x + threadIdx.x; }
-    GR_INLINE int64_t blocks_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+    GR_INLINE int64_t blocks_of(int64_t n, int size) { return (int64_t)((uint64_t)(n + size - 1) / (unsigned)size); }
     GR_INLINE const T *parameters(const Call &a, int64_t batch) {
         return a.parameters + (a.n.parameter_batches > 1 ? batch : 0) * NP;
     }
@@ -77,11 +77,12 @@ template <class K> struct Driver {
         const Sizes n = a.n;
         GR_SHARED(T, staged, (K::STAGED && NC > 0 ? CB * NC : 4));
         const int TX = blockDim.x, threads = TX * blockDim.y, t = threadIdx.y * TX + threadIdx.x;
-        const int64_t row_blocks = blocks_of(n.M, TX * R), blocks = blocks_of(n.N, CB);
-        const int64_t chunk = blockIdx.x % n.chunks, task = n.first + blockIdx.x / n.chunks;
-        const int64_t batch = task / row_blocks, i = task % row_blocks * TX * R + threadIdx.x * R;
-        const int64_t b0 = blocks * chunk / n.chunks, b1 = blocks * (chunk + 1) / n.chunks, j0 = b0 * CB;
-        const int64_t slot = (chunk * blockDim.y + threadIdx.y) * n.kept + (batch * n.M + i - n.origin);
+        // in 32 bits: a division of 64 is a call, and registers are spilled around it
+        const unsigned chunk = blockIdx.x % (unsigned)n.chunks, task = (unsigned)n.first + blockIdx.x / (unsigned)n.chunks;
+        const unsigned batch = task / (unsigned)n.row_blocks, block = task % (unsigned)n.row_blocks;
+        const int64_t i = (int64_t)block * (TX * R) + threadIdx.x * R, blocks = blocks_of(n.N, CB);
+        const int64_t b0 = chunk * n.chunk_blocks, end = b0 + n.chunk_blocks, b1 = end < blocks ? end : blocks, j0 = b0 * CB;
+        const int64_t slot = (int64_t)(chunk * blockDim.y + threadIdx.y) * n.kept + (batch * n.M + i - n.origin);
         Global<const T> par(parameters(a, batch));
         typename K::Rows x;
         take<R>(rows_at(a, batch, i < n.M ? i : 0), x);

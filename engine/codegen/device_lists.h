@@ -91,19 +91,25 @@ template <class T> struct Heap {
     }
     GR_INLINE bool larger(T a, int64_t ja, T b, int64_t jb) { return a > b || (a == b && ja > jb); }
     GR_MEMBER void insert(T v, int64_t j) {
-        if (count < K) {
-            int64_t k = count++;
-            while (k > 0 && larger(v, j, value[(k - 1) / 2], column[(k - 1) / 2])) {
-                value[k] = (T)value[(k - 1) / 2], column[k] = (int64_t)column[(k - 1) / 2];
-                k = (k - 1) / 2;
-            }
-            value[k] = v, column[k] = j;
-        } else
-            sink(v, j, count);
-        if (count == K) limit = value[0];
+        limit = inserted(column, value, count, K, v, j);
+        if (count < K) count++;
+    }
+    // Returns the limit.
+    GR_INLINE T inserted(Global<int64_t> column, Global<T> value, int64_t count, int64_t K, T v, int64_t j) {
+        if (count == K) {
+            sink(column, value, v, j, K);
+            return value[0];
+        }
+        int64_t k = count;
+        while (k > 0 && larger(v, j, value[(k - 1) / 2], column[(k - 1) / 2])) {
+            value[k] = (T)value[(k - 1) / 2], column[k] = (int64_t)column[(k - 1) / 2];
+            k = (k - 1) / 2;
+        }
+        value[k] = v, column[k] = j;
+        return count + 1 < K ? GR_NAN(T) : (T)value[0];
     }
     // Put a value in the place of the root of the first n.
-    GR_MEMBER void sink(T v, int64_t j, int64_t n) {
+    GR_INLINE void sink(Global<int64_t> column, Global<T> value, T v, int64_t j, int64_t n) {
         int64_t k = 0;
         while (2 * k + 1 < n) {
             int64_t child = 2 * k + 1;
@@ -126,7 +132,7 @@ template <class T> struct Heap {
             const T v = value[n];
             const int64_t j = column[n];
             value[n] = (T)value[0], column[n] = (int64_t)column[0];
-            sink(v, j, n);
+            sink(column, value, v, j, n);
         }
         for (int64_t k = 0; k < K; k++) {
             const bool exists = k < count;

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..formula.expr import Expr, postorder, to_string
+from ..formula.expr import Expr, to_string
 from ..formula.ops import OPS
 from ..formula.reductions import (
     REDUCTIONS,
@@ -124,13 +124,13 @@ def gpu_schedule(program: Program, entry: Reduction, size: int, listed: int) -> 
     if listed in CAPACITIES:
         R = min(R, 2 if 2 * listed * (words + 1) <= REGISTERS else 1)
     elif listed:
-        R = min(R, 2)
+        R = 1
     unrolled = sum(s.extent * _length(s) for s in loops)
     registers = program.n_rows * R * words <= REGISTERS and unrolled <= UNROLLED
     if work > 600:
         C = 1
-    elif not registers and R > 1:
-        C *= 2
+    elif work <= 150 and (not registers or 0 < listed < 32 or entry.pivoted):
+        C *= 2  # what is done once for a row and a tile costs half as much for a pair
     block = FLUSH
     while block > C and program.n_columns * block * size > SHARED_BYTES:
         block //= 2
@@ -153,7 +153,9 @@ class GpuPrinter(TilePrinter):
         """Return what stands before a loop."""
         if self.registers or s.extent * _length(s) <= 64:
             return "GR_UNROLL "
-        parts = max(n for n in range(1, 9) if s.extent % n == 0 and (n == 1 or n * _length(s) <= 64))
+        parts = max(
+            n for n in range(1, 9) if s.extent % n == 0 and (n == 1 or n * _length(s) <= 64)
+        )
         return f"GR_UNROLL_BY({parts}) "
 
     def loop(self, s: Loop, indent: str) -> list[str]:

@@ -78,9 +78,7 @@ class GpuStates(States):
 
     def _end_pivoted(self) -> list[str]:
         top: Expr = state_a(0)
-        fixed, (pivot,) = scalars(
-            _PLAIN, [finite_pivot(top)], {top: "lanes.s0[e]"}, "f", " " * 16
-        )
+        fixed, (pivot,) = scalars(_PLAIN, [finite_pivot(top)], {top: "lanes.s0[e]"}, "f", " " * 16)
         scale, add = [], []
         for n in range(1, len(self.entry.state)):
             scale += self.each(n, "e", " " * 16, f"row.s{n}[{{e}}] *= scale;")

@@ -98,7 +98,9 @@ def test_kernels_run_on_the_current_stream(cupy: Any, rng: np.random.Generator) 
     launched = [name.rsplit("_kernel_", 1)[0] for name, _, _ in stream.launched]
     assert launched[:3] == ["pack_rows", "pack_columns", "run"]
     assert set(launched[3:]) == {"merge"}
-    grids = {name.rsplit("_kernel_", 1)[0]: (grid[0], block) for name, grid, block in stream.launched}
+    grids = {
+        name.rsplit("_kernel_", 1)[0]: (grid[0], block) for name, grid, block in stream.launched
+    }
     assert grids["run"][0] > 100, "few rows are to keep a GPU busy too"
     assert grids["run"][1] == (1, 16)
     assert not fake_cupy.Stream.current.launched
@@ -152,7 +154,9 @@ def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
         return imported(name, *args)
 
     monkeypatch.setattr("importlib.import_module", lambda name, *args: refuse(name))
-    with pytest.raises(BackendError, match=r'No module named .cupy.. Install "georeduce\[cuda13\]"'):
+    with pytest.raises(
+        BackendError, match=r'No module named .cupy.. Install "georeduce\[cuda13\]"'
+    ):
         LazyTensor(np.zeros((2, 1, 3))).sum(axis=1, backend="cuda")
 
 

@@ -20,7 +20,7 @@ from georeduce.engine.formula.reductions import REDUCTIONS
 
 pytestmark = pytest.mark.compiler
 
-# Reverses 64 numbers within each block of 64, by way of shared memory. A fault is planted in one place.
+# Reverses each 64 numbers by way of shared memory. A fault is planted in one place.
 REVERSE = """
 GR_ENTRY(64) reverse(float *const *call, int64_t step) {
     using namespace gr;
@@ -99,7 +99,7 @@ def test_a_planted_fault_is_found(name: str) -> None:
 def test_memory_of_another_block_counts_as_not_written() -> None:
     """What a block finds in shared memory is not what the one before it has left there."""
     parts = {"WRITE": "if (n == 0) to[t] = x[n + t];"}
-    with pytest.raises(BackendError, match="block 1, .*not written"):
+    with pytest.raises(BackendError, match=r"block 1, .*not written"):
         launch(parts)
 
 

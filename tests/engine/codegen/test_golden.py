@@ -146,6 +146,8 @@ def test_source_is_the_same_in_every_process() -> None:
         )
         assert done.returncode == 0, done.stderr
         texts.append(done.stdout)
-    assert texts[0] == texts[1] == "".join(
-        source(name, language) for name in KERNELS for language in LANGUAGES
+    assert (
+        texts[0]
+        == texts[1]
+        == "".join(source(name, language) for name in KERNELS for language in LANGUAGES)
     )

@@ -1,12 +1,12 @@
 // logsumexp over j of sum(square(x0 - y1)), float
 namespace gr {
-struct kernel_c6c9e7b5892b835e {
+struct kernel_48729d1402c51681 {
     typedef float T, V;
     typedef int I;
     typedef bool B;
     typedef gr::Call<T, 2, 1> Call;
     static constexpr int NP = 0, NR = 3, NC = 3;
-    static constexpr int R = 4, C = 4;
+    static constexpr int R = 4, C = 8;
     static constexpr int RB = 128, CB = 64;
     static constexpr bool STAGED = true;
     static constexpr int SLOT0 = 0, SLOT1 = 1;
@@ -157,18 +157,18 @@ struct kernel_c6c9e7b5892b835e {
     }
 };
 }
-GR_ENTRY(128) pack_parameters_kernel_c6c9e7b5892b835e(const gr::kernel_c6c9e7b5892b835e::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c6c9e7b5892b835e>::pack_parameters(*call);
+GR_ENTRY(128) pack_parameters_kernel_48729d1402c51681(const gr::kernel_48729d1402c51681::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_48729d1402c51681>::pack_parameters(*call);
 }
-GR_ENTRY(128) pack_rows_kernel_c6c9e7b5892b835e(const gr::kernel_c6c9e7b5892b835e::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c6c9e7b5892b835e>::pack_rows(*call);
+GR_ENTRY(128) pack_rows_kernel_48729d1402c51681(const gr::kernel_48729d1402c51681::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_48729d1402c51681>::pack_rows(*call);
 }
-GR_ENTRY(128) pack_columns_kernel_c6c9e7b5892b835e(const gr::kernel_c6c9e7b5892b835e::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c6c9e7b5892b835e>::pack_columns(*call);
+GR_ENTRY(128) pack_columns_kernel_48729d1402c51681(const gr::kernel_48729d1402c51681::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_48729d1402c51681>::pack_columns(*call);
 }
-GR_ENTRY(128) run_kernel_c6c9e7b5892b835e(const gr::kernel_c6c9e7b5892b835e::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c6c9e7b5892b835e>::run(*call);
+GR_ENTRY(128) run_kernel_48729d1402c51681(const gr::kernel_48729d1402c51681::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_48729d1402c51681>::run(*call);
 }
-GR_ENTRY(128) merge_kernel_c6c9e7b5892b835e(const gr::kernel_c6c9e7b5892b835e::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c6c9e7b5892b835e>::merge(*call, step);
+GR_ENTRY(128) merge_kernel_48729d1402c51681(const gr::kernel_48729d1402c51681::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_48729d1402c51681>::merge(*call, step);
 }

@@ -1,12 +1,12 @@
 // Kmin_argKmin over j of sum(square(x0 - y1)), float, at most 16
 namespace gr {
-struct kernel_b4fd5bb573e00b19 {
+struct kernel_3cd7381ebec15c94 {
     typedef float T, V;
     typedef int I;
     typedef bool B;
     typedef gr::Call<T, 2, 2> Call;
     static constexpr int NP = 0, NR = 3, NC = 3;
-    static constexpr int R = 2, C = 4;
+    static constexpr int R = 2, C = 8;
     static constexpr int RB = 64, CB = 64;
     static constexpr bool STAGED = true;
     static constexpr int SLOT0 = 0, SLOT1 = 1;
@@ -81,18 +81,18 @@ struct kernel_b4fd5bb573e00b19 {
     }
 };
 }
-GR_ENTRY(128) pack_parameters_kernel_b4fd5bb573e00b19(const gr::kernel_b4fd5bb573e00b19::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_b4fd5bb573e00b19>::pack_parameters(*call);
+GR_ENTRY(128) pack_parameters_kernel_3cd7381ebec15c94(const gr::kernel_3cd7381ebec15c94::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_3cd7381ebec15c94>::pack_parameters(*call);
 }
-GR_ENTRY(128) pack_rows_kernel_b4fd5bb573e00b19(const gr::kernel_b4fd5bb573e00b19::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_b4fd5bb573e00b19>::pack_rows(*call);
+GR_ENTRY(128) pack_rows_kernel_3cd7381ebec15c94(const gr::kernel_3cd7381ebec15c94::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_3cd7381ebec15c94>::pack_rows(*call);
 }
-GR_ENTRY(128) pack_columns_kernel_b4fd5bb573e00b19(const gr::kernel_b4fd5bb573e00b19::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_b4fd5bb573e00b19>::pack_columns(*call);
+GR_ENTRY(128) pack_columns_kernel_3cd7381ebec15c94(const gr::kernel_3cd7381ebec15c94::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_3cd7381ebec15c94>::pack_columns(*call);
 }
-GR_ENTRY(128) run_kernel_b4fd5bb573e00b19(const gr::kernel_b4fd5bb573e00b19::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_b4fd5bb573e00b19>::run(*call);
+GR_ENTRY(128) run_kernel_3cd7381ebec15c94(const gr::kernel_3cd7381ebec15c94::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_3cd7381ebec15c94>::run(*call);
 }
-GR_ENTRY(128) merge_kernel_b4fd5bb573e00b19(const gr::kernel_b4fd5bb573e00b19::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_b4fd5bb573e00b19>::merge(*call, step);
+GR_ENTRY(128) merge_kernel_3cd7381ebec15c94(const gr::kernel_3cd7381ebec15c94::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_3cd7381ebec15c94>::merge(*call, step);
 }

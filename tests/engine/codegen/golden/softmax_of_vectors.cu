@@ -1,12 +1,12 @@
 // sumsoftmaxweight over j of -sum(square(x0 - y1)), weight x0 * y1, float
 namespace gr {
-struct kernel_059e298c9fb70e5c {
+struct kernel_4a1d33ab1fabf86a {
     typedef float T, V;
     typedef int I;
     typedef bool B;
     typedef gr::Call<T, 2, 1> Call;
     static constexpr int NP = 0, NR = 3, NC = 3;
-    static constexpr int R = 4, C = 4;
+    static constexpr int R = 4, C = 8;
     static constexpr int RB = 128, CB = 64;
     static constexpr bool STAGED = true;
     static constexpr int SLOT0 = 0, SLOT1 = 1;
@@ -181,18 +181,18 @@ struct kernel_059e298c9fb70e5c {
     }
 };
 }
-GR_ENTRY(128) pack_parameters_kernel_059e298c9fb70e5c(const gr::kernel_059e298c9fb70e5c::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_059e298c9fb70e5c>::pack_parameters(*call);
+GR_ENTRY(128) pack_parameters_kernel_4a1d33ab1fabf86a(const gr::kernel_4a1d33ab1fabf86a::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_4a1d33ab1fabf86a>::pack_parameters(*call);
 }
-GR_ENTRY(128) pack_rows_kernel_059e298c9fb70e5c(const gr::kernel_059e298c9fb70e5c::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_059e298c9fb70e5c>::pack_rows(*call);
+GR_ENTRY(128) pack_rows_kernel_4a1d33ab1fabf86a(const gr::kernel_4a1d33ab1fabf86a::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_4a1d33ab1fabf86a>::pack_rows(*call);
 }
-GR_ENTRY(128) pack_columns_kernel_059e298c9fb70e5c(const gr::kernel_059e298c9fb70e5c::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_059e298c9fb70e5c>::pack_columns(*call);
+GR_ENTRY(128) pack_columns_kernel_4a1d33ab1fabf86a(const gr::kernel_4a1d33ab1fabf86a::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_4a1d33ab1fabf86a>::pack_columns(*call);
 }
-GR_ENTRY(128) run_kernel_059e298c9fb70e5c(const gr::kernel_059e298c9fb70e5c::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_059e298c9fb70e5c>::run(*call);
+GR_ENTRY(128) run_kernel_4a1d33ab1fabf86a(const gr::kernel_4a1d33ab1fabf86a::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_4a1d33ab1fabf86a>::run(*call);
 }
-GR_ENTRY(128) merge_kernel_059e298c9fb70e5c(const gr::kernel_059e298c9fb70e5c::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_059e298c9fb70e5c>::merge(*call, step);
+GR_ENTRY(128) merge_kernel_4a1d33ab1fabf86a(const gr::kernel_4a1d33ab1fabf86a::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_4a1d33ab1fabf86a>::merge(*call, step);
 }
