@@ -6,12 +6,14 @@ device, arguments of other types. Memory of the host is none that kernels may ac
 
 from __future__ import annotations
 
+import sys
 import types
 import weakref
 from typing import Any
 
 import numpy as np
 
+from georeduce.engine.backends import _nvrtc, get_backend
 from georeduce.engine.backends.emulator import Program
 
 DEVICES = 2
@@ -20,11 +22,17 @@ _current = [0]
 
 
 def install(monkeypatch: Any, devices: int = DEVICES) -> FakeCupy:
-    """Make ``import cupy`` find a new double."""
-    import sys
+    """Make ``import cupy`` find a new double, and nothing that it compiles reach the real cache.
 
+    What the emulator makes of it is in the cache like everything else.
+    """
     module = FakeCupy(devices)
     monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(get_backend("cuda"), "_loaded", {})
+    monkeypatch.delenv("GEOREDUCE_ASSERT_CACHED", raising=False)
+    kept: dict[str, bytes] = {}
+    store = types.SimpleNamespace(read=kept.get, write=kept.__setitem__, folder=lambda: "none")
+    monkeypatch.setattr(_nvrtc, "_store", store)
     _current[:] = [0]
     return module
 
@@ -114,6 +122,9 @@ class Device:
 
     def __exit__(self, *_: Any) -> None:
         _current.pop()
+
+    def synchronize(self) -> None:
+        pass
 
 
 class Stream:
@@ -211,7 +222,10 @@ class FakeCupy(types.ModuleType):
             Device=Device,
             Stream=Stream,
             nvrtc=FakeNvrtc(),
-            runtime=types.SimpleNamespace(getDeviceCount=lambda: devices),
+            runtime=types.SimpleNamespace(
+                getDeviceCount=lambda: devices,
+                getDeviceProperties=lambda n: {"name": b"an emulated device"},
+            ),
         )
         Stream.current = Stream()
 

@@ -138,9 +138,9 @@ def launch(k: GpuKernel, data: Data, results: Sequence[Any], machine: Machine) -
             min(n // row_blocks * data.M + n % row_blocks * rows, batches * data.M)
             for n in (first, last)
         )
-        sizes = (data.M, data.N, batches, data.K, plan_.chunks, plan_.parts)
-        words = (*sizes, hoisted[1], hoisted[2], hoisted[0], first, origin, end - origin)
-        words = (*words, row_blocks, plan_.chunk_blocks, *tail)
+        words = [data.M, data.N, batches, data.K, plan_.chunks, plan_.parts]
+        words += [hoisted[1], hoisted[2], hoisted[0], first, origin, end - origin]
+        words += [row_blocks, plan_.chunk_blocks, *tail]
         machine.upload(np.concatenate([np.array(words, np.int64), offsets]), call)
         if first == 0:
             s, p = k.schedule, k.program

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def _size(root: Root, tops: dict[int, float]) -> float:
     return size
 
 
-def largest(a: Array) -> float:
+def largest(a: Any) -> float:
     """Return the largest finite size in an array, 0 for an empty one."""
     if not isinstance(a, np.ndarray):  # on a GPU, by its own library
         finite = np.isfinite(a)

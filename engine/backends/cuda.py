@@ -81,12 +81,13 @@ class CudaBackend(GpuBackend):
         """Return the results, see `Backend.run`: CuPy arrays if one of the arrays is."""
         kernel = self.kernel(task, data.K)
         cupy = importlib.import_module("cupy")
-        devices = {a.device.id for a in data.arrays if not isinstance(a, np.ndarray)}
+        arrays: Sequence[Any] = data.arrays
+        devices = {a.device.id for a in arrays if not isinstance(a, np.ndarray)}
         if len(devices) > 1:
             got = ", ".join(map(str, sorted(devices)))
             raise BackendError(expected("arrays on one device", f"arrays on devices {got}"))
         with cupy.cuda.Device(*devices):
-            there = data._replace(arrays=[cupy.asarray(a) for a in data.arrays])
+            there = data._replace(arrays=[cupy.asarray(a) for a in arrays])
             lead = (*data.batch, data.M)
             results = tuple(
                 cupy.empty((*lead, dim or data.K), dtype) for dim, dtype in task.results

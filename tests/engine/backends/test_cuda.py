@@ -14,7 +14,6 @@ from cases import ALONG_I, ALONG_J, FORMS, WEIGHTED, Case
 
 from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.backends import get_backend, run
-from georeduce.engine.backends._base import Task
 from georeduce.engine.errors import ArgumentError, BackendError, CompileError, DTypeError
 from georeduce.engine.methods import build
 
@@ -22,16 +21,9 @@ CASES = [c for c in (*ALONG_J, *ALONG_I[::5], *WEIGHTED[:2], *FORMS[::4]) if c.d
 
 
 @pytest.fixture
-def cupy(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
-    """A double with an empty cache of machine code; programs of the emulator are cached."""
-    module = fake_cupy.install(monkeypatch)
-    monkeypatch.setattr(get_backend("cuda"), "_loaded", {})
-    kept: dict[str, bytes] = {}
-    monkeypatch.setattr(
-        "georeduce.engine.backends._nvrtc._store",
-        type("Store", (), {"read": kept.get, "write": kept.__setitem__, "folder": lambda: "none"}),
-    )
-    return module
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A double with two devices."""
+    return fake_cupy.install(monkeypatch)
 
 
 def gaussian(x: Any, y: Any) -> LazyTensor:
@@ -192,6 +184,10 @@ def test_arrays_of_a_real_gpu(case: Case, rng: np.random.Generator) -> None:
         assert a.shape == b.shape
 
 
-def tasks() -> list[list[Task]]:
-    """Return nothing: what the double runs is compiled as the double asks for it."""
-    return []
+def test_sources_are_shown_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    z = LazyTensor(np.zeros((2, 1, 3), np.float32)).sqdist(np.zeros((1, 3, 3), np.float32))
+    source = z.source("argKmin", backend="cuda")
+    assert "__global__" in source
+    assert "Sorted<T, 16, int>" in source
+    assert source == z.source("argKmin", backend="emulator")
