@@ -8,6 +8,9 @@
 #ifndef GEOREDUCE_EMULATOR_H
 #define GEOREDUCE_EMULATOR_H
 #define GR_EMULATED 1
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O1") // compiling takes longer than running, and O3 twice as long
+#endif
 
 #include <math.h>
 #include <stdint.h>
