@@ -47,7 +47,7 @@ LONGEST = 1024
 SHARED_BYTES = 32 * 1024
 """Of a tile of columns: every device has 48 KiB for a block."""
 REGISTERS = 64
-"""Registers of 32 bits that the rows of a thread may take, and as many again for its list."""
+"""Registers of 32 bits that the rows of a thread may take: half as many beside a long list."""
 UNROLLED = 1024
 """Statements up to which loops over components are unrolled for rows in registers."""
 
@@ -126,7 +126,9 @@ def gpu_schedule(program: Program, entry: Reduction, size: int, listed: int) -> 
     elif listed:
         R = 1
     unrolled = sum(s.extent * _length(s) for s in loops)
-    registers = program.n_rows * R * words <= REGISTERS and unrolled <= UNROLLED
+    lists = listed * (words + 1) * R if listed in CAPACITIES else 0
+    room = REGISTERS - max(0, lists - REGISTERS // 2)
+    registers = program.n_rows * R * words <= room and unrolled <= UNROLLED
     if work > 600:
         C = 1
     elif work <= 150 and (not registers or 0 < listed < 32 or entry.pivoted):
