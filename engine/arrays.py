@@ -47,12 +47,13 @@ def check_array(x: Any, what: str, name: str = "x") -> np.ndarray[Any, Any]:
     if type(x) is np.ndarray and x.dtype in FLOATS:
         return x
     library = library_of(x)
-    if library in ("torch", "cupy"):
-        torch = library == "torch"
-        cure = f"Pass {name}.detach().cpu().numpy()." if torch else f"Pass cupy.asnumpy({name})."
+    if library == "cupy" and x.dtype in FLOATS:
+        return x  # type: ignore[no-any-return]
+    if library == "torch":
+        cure = f"Pass {name}.detach().cpu().numpy(), or cupy.from_dlpack({name}.detach()) on a GPU."
         got = f"a {type(x).__module__.split('.')[0]} {type(x).__name__}"
-        raise DTypeError(expected(f"{what} as a NumPy array", got, cure))
-    if library != "numpy":
+        raise DTypeError(expected(f"{what} as a NumPy or CuPy array", got, cure))
+    if library not in ("numpy", "cupy"):
         got = f"{type(x).__name__}"
         cure = f"Pass numpy.asarray({name}, dtype=float)." if library == "sequence" else ""
         raise DTypeError(expected(f"{what} as a NumPy array", got, cure))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import check_array
-from .backends import choose_backend
+from .backends import choose_backend, get_backend
 from .backends._scaling import at_scale
 from .errors import ArgumentError, DTypeError, ShapeError, expected
 from .formula.ops import OPS
@@ -71,7 +71,8 @@ def _source(
         raise ArgumentError(expected(f"one of {sorted(REDUCTIONS)}", repr(reduction)))
     along = pair_axis(self, axis, None, reduction)
     task, _ = build(self, reduction, along, 1, weight)
-    return choose_backend(backend).source(task)
+    chosen = choose_backend(None) if backend in (None, "auto") else get_backend(backend)
+    return chosen.source(task)
 
 
 def _apply_to(A: LazyTensor, b: Any) -> Any:

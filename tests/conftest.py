@@ -63,7 +63,11 @@ def backend_names() -> list[str]:
     return sorted(file.stem for file in files)
 
 
-MARKS = {"cuda": [pytest.mark.cuda], "openmp": [pytest.mark.compiler]}
+MARKS = {
+    "cuda": [pytest.mark.cuda],
+    "openmp": [pytest.mark.compiler],
+    "emulator": [pytest.mark.compiler],
+}
 
 
 @pytest.fixture(params=[pytest.param(n, marks=MARKS.get(n, [])) for n in backend_names()])

@@ -6,6 +6,8 @@ import importlib
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from ..config import get_options
 from ..errors import (
     ArgumentError,
@@ -88,9 +90,16 @@ def run(task: Task, data: Data, name: str | None = None) -> tuple[Array, ...]:
     CompileError
         If the compiler of a backend that was named fails.
     """
+    auto = (get_options().backend if name is None else name) == "auto"
+    if not all(isinstance(a, np.ndarray) for a in data.arrays):  # they tell where to run
+        backend = choose_backend("cuda" if auto else name)
+        if backend.name != "cuda":
+            cure = 'Use backend="cuda" or "auto", or pass cupy.asnumpy(x).'
+            got = f"CuPy arrays with backend={backend.name!r}"
+            raise ArgumentError(expected("arrays where the backend is", got, cure))
+        return backend.run(*at_scale(task, data))
     backend = choose_backend(name)
     task, data = at_scale(task, data)
-    auto = (get_options().backend if name is None else name) == "auto"
     if auto and task in _failed:
         backend = get_backend("numpy")
     try:

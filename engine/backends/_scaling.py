@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -89,8 +90,11 @@ def _size(root: Root, tops: dict[int, float]) -> float:
     return size
 
 
-def largest(a: Array) -> float:
+def largest(a: Any) -> float:
     """Return the largest finite size in an array, 0 for an empty one."""
+    if not isinstance(a, np.ndarray):  # on a GPU, by its own library
+        finite = np.isfinite(a)
+        return float(abs(a)[finite].max()) if finite.any() else 0.0
     if not a.flags.c_contiguous:
         return _finite(a, max(float(a.max()), -float(a.min()))) if a.size else 0.0
     if a.size > BLOCK:

@@ -159,9 +159,7 @@ class TilePrinter(Printer):
             lines.append(f"{indent}const V unit = hidden_one<V>();")
         for region in self.regions:
             if isinstance(region, Loop):
-                short = region.extent <= self.unrolled
-                short = short and region.extent * len(region.body) <= UNROLLED
-                unroll = "GR_UNROLL " if short else ""
+                unroll = self.unroll(region)
                 var = region.var
                 lines.append(
                     f"{indent}{unroll}for (int {var} = 0; {var} < {region.extent}; {var}++) {{"
@@ -170,6 +168,11 @@ class TilePrinter(Printer):
             else:
                 lines += self._tile(region, indent)
         return lines
+
+    def unroll(self, s: Loop) -> str:
+        """Return what stands before a loop around the tile."""
+        short = s.extent <= self.unrolled and s.extent * len(s.body) <= UNROLLED
+        return "GR_UNROLL " if short else ""
 
     def _tile(self, body: Sequence[Statement], indent: str) -> list[str]:
         lines = [f"{indent}GR_TILE {{", *self.block(body, indent + "    "), indent + "}"]

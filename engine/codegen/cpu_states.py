@@ -31,6 +31,8 @@ class States:
         "float" or "double".
     """
 
+    result = "(({kind} *)call.results[{n}])"
+
     def __init__(
         self,
         entry: Reduction,
@@ -235,7 +237,8 @@ class States:
         stores = []
         for n, (f, name) in enumerate(zip(e.finish, names, strict=True)):
             kind = _RESULT_TYPES[f.kind].replace("T", self.scalar)
-            stores.append(f"            (({kind} *)call.results[{n}])[at * {size} + e] = {name};")
+            to = self.result.format(kind=kind, n=n)
+            stores.append(f"            {to}[at * {size} + e] = {name};")
         return [
             "    static void finish(const Call &call, char *state, int64_t at) {",
             f"        {_SCALAR_TYPES}",

@@ -36,6 +36,7 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if openmp.missing():
         return
     openmp._loaded.clear()  # type: ignore[attr-defined]
+    get_backend("emulator")._loaded.clear()  # type: ignore[attr-defined]
     collect = getattr(request.module, "tasks", None)
     if collect is None:
         return
@@ -79,11 +80,12 @@ def _locked(path: Path, block: bool) -> Iterator[bool]:
 
 def _prepare(group: Sequence[Task]) -> None:
     """Compile a group; what cannot be is left for the test that wants it to say so."""
-    openmp = get_backend("openmp")
-    printable = []
-    for task in group:
-        with contextlib.suppress(Exception):
-            openmp.source(task)
-            printable.append(task)
-    with contextlib.suppress(CompileError):
-        openmp.prepare(printable)
+    for name in ("openmp", "emulator"):
+        backend = get_backend(name)
+        printable = []
+        for task in group:
+            with contextlib.suppress(Exception):
+                backend.source(task)
+                printable.append(task)
+        with contextlib.suppress(CompileError):
+            backend.prepare(printable)

@@ -15,6 +15,7 @@ from helpers import check
 from georeduce.engine import LazyTensor, Pm, Vi, Vj, concatenate
 from georeduce.engine.backends import get_backend
 from georeduce.engine.backends._base import Task
+from georeduce.engine.codegen.gpu import preamble
 from georeduce.engine.formula.reductions import REDUCTIONS
 from georeduce.engine.methods import build
 
@@ -72,37 +73,46 @@ def tasks() -> list[list[Task]]:
     return [[task(name) for name in KERNELS]]
 
 
-def source(name: str) -> str:
-    return get_backend("openmp").source(task(name))
+LANGUAGES = {"cpp": "openmp", "cu": "emulator"}
 
 
+def source(name: str, language: str = "cpp") -> str:
+    """Return what is generated, without the headers that CUDA's begins with."""
+    return get_backend(LANGUAGES[language]).source(task(name)).removeprefix(preamble())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", KERNELS)
-def test_source_is_golden(name: str, request: pytest.FixtureRequest) -> None:
-    golden = FOLDER / f"{name}.cpp"
+def test_source_is_golden(name: str, language: str, request: pytest.FixtureRequest) -> None:
+    golden = FOLDER / f"{name}.{language}"
+    made = source(name, language)
     if request.config.getoption("--update-golden"):
-        golden.write_text(source(name), encoding="utf-8")
-    assert source(name) == golden.read_text(encoding="utf-8"), "review, then: --update-golden"
+        golden.write_text(made, encoding="utf-8")
+    assert made == golden.read_text(encoding="utf-8"), "review, then: --update-golden"
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("backend", LANGUAGES.values())
 @pytest.mark.parametrize("name", KERNELS)
-def test_golden_source_is_compiled_and_right(name: str) -> None:
+def test_golden_source_is_compiled_and_right(name: str, backend: str) -> None:
     reduction = KERNELS[name][0]
     K = 4 if REDUCTIONS[reduction].keep else 0
     z, weight = tensors(name, 37, 50)
-    check(z, reduction, K=K, weight=weight, backend="openmp")
+    check(z, reduction, K=K, weight=weight, backend=backend)
 
 
 def test_every_golden_file_is_of_a_kernel() -> None:
-    assert {file.stem for file in FOLDER.iterdir()} == set(KERNELS)
+    expected = {f"{name}.{language}" for name in KERNELS for language in LANGUAGES}
+    assert {file.name for file in FOLDER.iterdir()} == expected
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", KERNELS)
-def test_source_is_indented(name: str) -> None:
+def test_source_is_indented(name: str, language: str) -> None:
     """Four spaces for each brace that is open; but for the namespace, and lines that go on."""
     depth = 0
     goes_on = False
-    for number, line in enumerate(source(name).splitlines(), 1):
+    for number, line in enumerate(source(name, language).splitlines(), 1):
         where = f"line {number}: {line}"
         assert line == line.rstrip(), where
         assert "\t" not in line, where
@@ -123,7 +133,7 @@ def test_source_is_the_same_in_every_process() -> None:
     """Names, orders and digests depend on nothing that changes from one process to the next."""
     script = (
         "import sys; sys.path[:0] = sys.argv[1:]; import test_golden as t; "
-        "print(''.join(map(t.source, t.KERNELS)), end='')"
+        "print(''.join(t.source(n, a) for n in t.KERNELS for a in t.LANGUAGES), end='')"
     )
     folders = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
     texts = []
@@ -136,4 +146,8 @@ def test_source_is_the_same_in_every_process() -> None:
         )
         assert done.returncode == 0, done.stderr
         texts.append(done.stdout)
-    assert texts[0] == texts[1] == "".join(map(source, KERNELS))
+    assert (
+        texts[0]
+        == texts[1]
+        == "".join(source(name, language) for name in KERNELS for language in LANGUAGES)
+    )

@@ -1,0 +1,193 @@
+"""Launching on a GPU: on a test double of CuPy everywhere, on a device where there is one."""
+
+from __future__ import annotations
+
+import builtins
+import subprocess
+import sys
+from typing import Any
+
+import fake_cupy
+import numpy as np
+import pytest
+from cases import ALONG_I, ALONG_J, FORMS, WEIGHTED, Case
+
+from georeduce.engine import LazyTensor, Vi, Vj
+from georeduce.engine.backends import get_backend, run
+from georeduce.engine.errors import ArgumentError, BackendError, CompileError, DTypeError
+from georeduce.engine.methods import build
+
+CASES = [c for c in (*ALONG_J, *ALONG_I[::5], *WEIGHTED[:2], *FORMS[::4]) if c.dtype == "float32"]
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A double with two devices."""
+    return fake_cupy.install(monkeypatch)
+
+
+def gaussian(x: Any, y: Any) -> LazyTensor:
+    return (-(Vi(x).sqdist(Vj(y)))).exp()
+
+
+def points(rng: np.random.Generator, *shape: int) -> Any:
+    return rng.uniform(-1, 1, shape).astype(np.float32)
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_numpy_arrays_are_copied_there_and_back(
+    case: Case, cupy: Any, rng: np.random.Generator
+) -> None:
+    for M, N in ((17, 40), (2, 3000), (0, 3), (3, 0)):
+        case.check("cuda", *case.tensors(rng, M, N))
+    case.check("cuda", *case.tensors(rng, 5, 9, ((2, 1), (3,))))
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("backend", [None, "auto", "cuda"])
+def test_arrays_of_a_gpu_are_used_there(
+    backend: str | None, cupy: Any, rng: np.random.Generator
+) -> None:
+    x, y = points(rng, 30, 3), points(rng, 50, 3)
+    with cupy.cuda.Device(1):
+        there = [cupy.asarray(a) for a in (x, y)]
+    result = gaussian(*there).sum(axis=1, backend=backend)
+    assert isinstance(result, cupy.ndarray)
+    assert result.device.id == 1
+    expected = gaussian(x, y).sum(axis=1, backend="numpy")
+    np.testing.assert_allclose(result.get(), expected, rtol=60 * np.finfo(np.float32).eps)
+
+
+@pytest.mark.compiler
+def test_views_batches_and_parameters(cupy: Any, rng: np.random.Generator) -> None:
+    wide = points(rng, 3, 40, 7)
+    views = wide[:, ::2, ::3], wide[:1, ::-1, 1:7:2]
+    there = [cupy.asarray(wide)[:, ::2, ::3], cupy.asarray(wide)[:1, ::-1, 1:7:2]]
+    for a, b in zip(views, there, strict=True):
+        assert (a == b.get()).all()
+    expected, result = (gaussian(*v) * 3.5 for v in (views, there))
+    np.testing.assert_allclose(
+        result.sum(axis=2).get(),
+        expected.sum(axis=2, backend="numpy"),
+        rtol=60 * np.finfo(np.float32).eps,
+    )
+
+
+@pytest.mark.compiler
+def test_huge_numbers_are_scaled_on_the_device(cupy: Any, rng: np.random.Generator) -> None:
+    x, y = points(rng, 5, 3) * np.float32(1e25), points(rng, 6, 3)
+    result = (Vi(cupy.asarray(x)).sqdist(Vj(cupy.asarray(y)))).sqrt().sum(axis=1).get()
+    exact = np.sqrt(((x[:, None].astype(float) - y) ** 2).sum(-1)).sum(1)
+    np.testing.assert_allclose(result[:, 0], exact, rtol=20 * np.finfo(np.float32).eps)
+
+
+@pytest.mark.compiler
+def test_kernels_run_on_the_current_stream(cupy: Any, rng: np.random.Generator) -> None:
+    z = gaussian(points(rng, 1, 3), points(rng, 100_000, 3))
+    with cupy.cuda.Stream() as stream:
+        z.sum(axis=1, backend="cuda")
+    launched = [name.rsplit("_kernel_", 1)[0] for name, _, _ in stream.launched]
+    assert launched[:3] == ["pack_rows", "pack_columns", "run"]
+    assert set(launched[3:]) == {"merge"}
+    grids = {
+        name.rsplit("_kernel_", 1)[0]: (grid[0], block) for name, grid, block in stream.launched
+    }
+    assert grids["run"][0] > 100, "few rows are to keep a GPU busy too"
+    assert grids["run"][1] == (1, 16)
+    assert not fake_cupy.Stream.current.launched
+
+
+@pytest.mark.compiler
+def test_a_second_call_compiles_and_loads_nothing(cupy: Any, rng: np.random.Generator) -> None:
+    compiled = cupy.cuda.nvrtc.compiled
+    for n in (10, 20):
+        gaussian(points(rng, n, 3), points(rng, 7, 3)).sum(axis=1, backend="cuda")
+    assert len(compiled) == 1
+    assert "-arch=sm_90" in compiled[0]
+    assert not any("fast" in option or "ftz" in option for option in compiled[0])
+    with cupy.cuda.Device(1):
+        gaussian(points(rng, 5, 3), points(rng, 7, 3)).sum(axis=1, backend="cuda")
+    assert len(compiled) == 1, "another device of the same kind takes what is kept"
+    assert len(get_backend("cuda")._loaded) == 2  # type: ignore[attr-defined]
+
+
+def test_arrays_on_two_devices_are_refused(cupy: Any, rng: np.random.Generator) -> None:
+    with cupy.cuda.Device(1):
+        y = cupy.asarray(points(rng, 4, 3))
+    with pytest.raises(BackendError, match="one device, but got arrays on devices 0, 1"):
+        gaussian(cupy.asarray(points(rng, 4, 3)), y).sum(axis=1)
+
+
+def test_arrays_of_a_gpu_on_another_backend_are_refused(cupy: Any, rng: Any) -> None:
+    z = gaussian(*(cupy.asarray(points(rng, 4, 3)) for _ in range(2)))
+    with pytest.raises(ArgumentError, match="CuPy arrays with backend='numpy'"):
+        z.sum(axis=1, backend="numpy")
+
+
+def test_other_dtypes_of_a_gpu_are_refused(cupy: Any) -> None:
+    with pytest.raises(DTypeError, match=r"astype\(numpy.float32\)"):
+        Vi(cupy.asarray(np.zeros((3, 2), np.int64)))
+
+
+def test_errors_of_the_compiler_are_shown(cupy: Any, rng: np.random.Generator) -> None:
+    cupy.cuda.nvrtc.fails = 'kernel.cu(7): error: identifier "ex3" is undefined\n'
+    with pytest.raises(CompileError, match='identifier "ex3" is undefined'):
+        gaussian(points(rng, 2, 3), points(rng, 3, 3)).sum(axis=1, backend="cuda")
+
+
+def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    imported = builtins.__import__
+
+    def refuse(name: str, *args: Any) -> Any:
+        if name.split(".")[0] == "cupy":
+            raise ModuleNotFoundError("No module named 'cupy'")
+        return imported(name, *args)
+
+    monkeypatch.setattr("importlib.import_module", lambda name, *args: refuse(name))
+    with pytest.raises(
+        BackendError, match=r'No module named .cupy.. Install "georeduce\[cuda13\]"'
+    ):
+        LazyTensor(np.zeros((2, 1, 3))).sum(axis=1, backend="cuda")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_without_a_device(broken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = fake_cupy.install(monkeypatch, devices=0)
+    if broken:
+
+        def fail() -> int:
+            raise RuntimeError("cudaErrorInsufficientDriver")
+
+        monkeypatch.setattr(module.cuda.runtime, "getDeviceCount", fail)
+    match = "NVIDIA GPU and its driver.*cudaErrorInsufficientDriver" if broken else "but got none"
+    with pytest.raises(BackendError, match=match):
+        LazyTensor(np.zeros((2, 1, 3))).sum(axis=1, backend="cuda")
+
+
+def test_cupy_is_not_imported_before_it_is_used() -> None:
+    code = "import sys, georeduce.engine.backends.cuda; sys.exit('cupy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_arrays_of_a_real_gpu(case: Case, rng: np.random.Generator) -> None:
+    import cupy
+
+    x, weight = case.tensors(rng, 300, 500)
+    task, data = build(x, case.reduction, case.axis, 3, weight)
+    there = data._replace(arrays=[cupy.asarray(a) for a in data.arrays])
+    for a, b in zip(run(task, there), run(task, data, "numpy"), strict=True):
+        assert isinstance(a, cupy.ndarray)
+        assert a.shape == b.shape
+
+
+def test_sources_are_shown_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    z = LazyTensor(np.zeros((2, 1, 3), np.float32)).sqdist(np.zeros((1, 3, 3), np.float32))
+    source = z.source("argKmin", backend="cuda")
+    assert "__global__" in source
+    assert "Sorted<T, 16, int>" in source
+    assert source == z.source("argKmin", backend="emulator")

@@ -1,0 +1,124 @@
+// count over j of lt(sum(square(x0 - y1)), 1), float
+namespace gr {
+struct kernel_9eaa91b5cbc6c33e {
+    typedef float T, V;
+    typedef int I;
+    typedef bool B;
+    typedef gr::Call<T, 2, 1> Call;
+    static constexpr int NP = 0, NR = 2, NC = 2;
+    static constexpr int R = 4, C = 4;
+    static constexpr int RB = 128, CB = 64;
+    static constexpr bool STAGED = true;
+    static constexpr int SLOT0 = 0, SLOT1 = 1;
+    typedef Registers<T, NR, R> Rows;
+    struct Lanes { I s0[1]; };
+    struct Row { int64_t s0[1]; };
+    typedef Row Kept;
+    static constexpr bool FLUSH = false;
+    static constexpr int GROUP = 16;
+    GR_INLINE void pack_parameters(const Call &a, int64_t batch, Global<T> to) {
+    }
+    GR_INLINE void pack_rows(const Call &a, Global<const T> par, int64_t batch, int64_t n, Global<T> to) {
+        const Global<const T> x0 = point(a.slots[SLOT0], batch, n);
+        const int64_t step0 = a.slots[SLOT0].step;
+        GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
+            const V t1 = x0[(d0) * step0];
+            to[(d0) * RB] = t1;
+        }
+    }
+    GR_INLINE void pack_columns(const Call &a, Global<const T> par, int64_t batch, int64_t n, Global<T> to) {
+        const Global<const T> x1 = point(a.slots[SLOT1], batch, n);
+        const int64_t step1 = a.slots[SLOT1].step;
+        GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
+            const V t1 = x1[(d0) * step1];
+            to[(d0) * CB] = t1;
+        }
+    }
+    template <int R, int C, class X, class Y>
+    GR_INLINE void tile(Global<const T> par, const X &rows, const Y &columns,
+                        Lanes *lanes, Row *row, int at) {
+        V a0[R][C];
+        GR_TILE {
+            a0[r][c] = V{} + T(0.0);
+        }
+        GR_UNROLL for (int d1 = 0; d1 < 2; d1++) {
+            GR_TILE {
+                const V t2 = rows.template at<R>(d1, r);
+                const V t3 = columns.template at<C>(d1, c);
+                const V t4 = t2 - t3;
+                const V t5 = t4 * t4;
+                const V t6 = a0[r][c] + t5;
+                a0[r][c] = t6;
+            }
+        }
+        GR_TILE {
+            const V t7 = V{} + T(1.0);
+            const B t8 = a0[r][c] < t7;
+            const I u0 = where(t8, one<I>(), I{});
+            const I u1 = lanes[r].s0[0] + u0;
+            lanes[r].s0[0] = u1;
+        }
+    }
+    GR_INLINE void clear(char *state, int64_t) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 1; e++) row.s0[e] = I{} + 0;
+    }
+    GR_INLINE void begin(Lanes &lanes, const char *state) {
+        const Row &row = *(const Row *)state;
+        (void)row;
+        for (int e = 0; e < 1; e++) lanes.s0[e] = I{} + 0;
+    }
+    GR_INLINE void end(Lanes &lanes, char *state, int64_t j0) {
+        Row &row = *(Row *)state;
+        for (int e = 0; e < 1; e++) {
+            Row one;
+            one.s0[e] = lanes.s0[e];
+            merge_one(row, one, e, e);
+        }
+    }
+    GR_INLINE void merge_one(Row &a, const Row &b, int e, int f) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const I u0 = a.s0[e] + b.s0[e];
+        a.s0[e] = u0;
+    }
+    GR_INLINE void merge_all(Row &a, const Row &b) {
+        for (int e = 0; e < 1; e++) merge_one(a, b, e, e);
+    }
+    GR_INLINE void merge(char *a, char *b) {
+        merge_all(*(Row *)a, *(const Row *)b);
+    }
+    GR_INLINE void finish(const Call &call, char *state, int64_t at) {
+        typedef double V, T; typedef int64_t I; typedef bool B;
+        const Row &row = *(const Row *)state;
+        for (int e = 0; e < 1; e++) {
+            result<int64_t>(call.results[0])[at * 1 + e] = row.s0[e];
+        }
+    }
+    GR_INLINE void open(const Call &, Row &row, int64_t, int64_t, bool) {
+        clear((char *)&row, 0);
+    }
+    GR_INLINE Row &kept(Row &row, int64_t) { return row; }
+    GR_INLINE void put(const Call &a, const Row &row, int64_t slot) {
+        Global<Row>((Row *)a.states)[slot] = row;
+    }
+    GR_INLINE void get(const Call &a, Row &row, int64_t slot) {
+        row = Global<Row>((Row *)a.states)[slot];
+    }
+};
+}
+GR_ENTRY(128) pack_parameters_kernel_9eaa91b5cbc6c33e(const gr::kernel_9eaa91b5cbc6c33e::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_9eaa91b5cbc6c33e>::pack_parameters(*call);
+}
+GR_ENTRY(128) pack_rows_kernel_9eaa91b5cbc6c33e(const gr::kernel_9eaa91b5cbc6c33e::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_9eaa91b5cbc6c33e>::pack_rows(*call);
+}
+GR_ENTRY(128) pack_columns_kernel_9eaa91b5cbc6c33e(const gr::kernel_9eaa91b5cbc6c33e::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_9eaa91b5cbc6c33e>::pack_columns(*call);
+}
+GR_ENTRY(128) run_kernel_9eaa91b5cbc6c33e(const gr::kernel_9eaa91b5cbc6c33e::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_9eaa91b5cbc6c33e>::run(*call);
+}
+GR_ENTRY(128) merge_kernel_9eaa91b5cbc6c33e(const gr::kernel_9eaa91b5cbc6c33e::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_9eaa91b5cbc6c33e>::merge(*call, step);
+}

@@ -1,0 +1,252 @@
+"""A test double of the part of CuPy that the engine uses; its GPUs are the checked emulator.
+
+What CuPy refuses is refused here: NumPy arrays among those of a GPU, kernels and arrays of another
+device, arguments of other types. Memory of the host is none that kernels may access.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+import weakref
+from typing import Any
+
+import numpy as np
+
+from georeduce.engine.backends import _nvrtc, get_backend
+from georeduce.engine.backends.emulator import Program
+
+DEVICES = 2
+_memory: dict[int, tuple[int, int, int]] = {}  # key -> (begin, end, device)
+_current = [0]
+
+
+def install(monkeypatch: Any, devices: int = DEVICES) -> FakeCupy:
+    """Make ``import cupy`` find a new double, and nothing that it compiles reach the real cache.
+
+    What the emulator makes of it is in the cache like everything else.
+    """
+    module = FakeCupy(devices)
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(get_backend("cuda"), "_loaded", {})
+    monkeypatch.delenv("GEOREDUCE_ASSERT_CACHED", raising=False)
+    kept: dict[str, bytes] = {}
+    store = types.SimpleNamespace(read=kept.get, write=kept.__setitem__, folder=lambda: "none")
+    monkeypatch.setattr(_nvrtc, "_store", store)
+    _current[:] = [0]
+    return module
+
+
+class ndarray:  # noqa: N801  (CuPy's name)
+    """An array on a device."""
+
+    def __init__(self, host: np.ndarray[Any, Any], device: int, base: Any = None) -> None:
+        self._host, self._device, self._base = host, device, base
+        if base is None:
+            begin = host.ctypes.data
+            _memory[id(self)] = begin, begin + host.nbytes, device
+            weakref.finalize(self, _memory.pop, id(self))
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("shape", "dtype", "strides", "itemsize", "size", "ndim", "nbytes"):
+            raise AttributeError(f"the double has no {name}")
+        return getattr(self._host, name)
+
+    @property
+    def data(self) -> Any:
+        return types.SimpleNamespace(ptr=self._host.ctypes.data)
+
+    @property
+    def device(self) -> Any:
+        return types.SimpleNamespace(id=self._device)
+
+    def _view(self, host: np.ndarray[Any, Any]) -> ndarray:
+        return ndarray(host, self._device, self if self._base is None else self._base)
+
+    def __getitem__(self, key: Any) -> ndarray:
+        key = key._host if isinstance(key, ndarray) else key
+        result = self._host[key]
+        if np.shares_memory(result, self._host):
+            return self._view(result)
+        return ndarray(np.asarray(result), self._device)
+
+    def reshape(self, *shape: Any) -> ndarray:
+        result = self._host.reshape(*shape)
+        shared = np.shares_memory(result, self._host)
+        return self._view(result) if shared else ndarray(result, self._device)
+
+    def astype(self, dtype: Any) -> ndarray:
+        return ndarray(self._host.astype(dtype), self._device)
+
+    def set(self, host: np.ndarray[Any, Any]) -> None:
+        assert type(host) is np.ndarray
+        assert (host.shape, host.dtype) == (self.shape, self.dtype)
+        assert self._device == _current[-1]
+        self._host[...] = host
+
+    def get(self) -> np.ndarray[Any, Any]:
+        return self._host.copy()
+
+    def any(self) -> bool:
+        return bool(self._host.any())
+
+    def max(self) -> float:
+        return float(self._host.max())
+
+    def __abs__(self) -> ndarray:
+        return ndarray(np.abs(self._host), self._device)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> ndarray:
+        hosts = []
+        for x in inputs:
+            if isinstance(x, np.ndarray) and x.ndim:
+                raise TypeError(f"Unsupported type {type(x)}")
+            hosts.append(x._host if isinstance(x, ndarray) else x)
+        return ndarray(getattr(ufunc, method)(*hosts, **kwargs), self._device)
+
+
+class Device:
+    """A device, to be the current one within a ``with``."""
+
+    compute_capability = "90"
+
+    def __init__(self, number: int | None = None) -> None:
+        self.id = _current[-1] if number is None else number
+
+    def __enter__(self) -> Device:
+        _current.append(self.id)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        _current.pop()
+
+    def synchronize(self) -> None:
+        pass
+
+
+class Stream:
+    """A stream, to be the current one within a ``with``; knows what was launched on it."""
+
+    current: Stream
+
+    def __init__(self) -> None:
+        self.launched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
+
+    def __enter__(self) -> Stream:
+        self._before, Stream.current = Stream.current, self
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        Stream.current = self._before
+
+
+class RawModule:
+    """Kernels from a file, for the device that is the current one at the first of them."""
+
+    def __init__(self, *, path: str) -> None:
+        self._path, self._program = path, None
+        self._device = _current[-1]
+
+    def get_function(self, name: str) -> Any:
+        if self._program is None:
+            with open(self._path, encoding="utf-8") as file:
+                arch, source = file.read().removesuffix("\0").split("\n", 1)
+            assert arch == f"sm_{Device().compute_capability}"
+            self._program = Program(source, checked=True)
+
+        def run(grid: Any, block: Any, args: Any) -> None:
+            call, step = args
+            assert (type(call), type(step)) == (np.uint64, np.int64)
+            assert all(type(n) is int for n in (*grid, *block))
+            assert 1 <= grid[0] < 2**31
+            assert len(grid) == 1
+            assert len(block) == 2
+            assert 1 <= block[0] * block[1] <= 1024
+            assert self._device == _current[-1], "a kernel of another device"
+            Stream.current.launched.append((name, grid, block))
+            mine = [(a, b) for a, b, device in _memory.values() if device == _current[-1] and a < b]
+            self._program.launch(name, grid[0], block, int(call), int(step), mine)
+
+        return run
+
+
+class NVRTCError(Exception):
+    """What NVRTC says."""
+
+
+class FakeNvrtc(types.ModuleType):
+    """Compiles nothing: machine code is the architecture and the source."""
+
+    NVRTCError = NVRTCError
+
+    def __init__(self) -> None:
+        super().__init__("nvrtc")
+        self.compiled: list[tuple[str, ...]] = []
+        self.fails = ""
+
+    def getVersion(self) -> tuple[int, int]:
+        return 13, 0
+
+    def createProgram(self, source: str, name: str, headers: Any, include_names: Any) -> list[str]:
+        assert "#include" not in source
+        return [source, ""]
+
+    def compileProgram(self, program: list[str], options: tuple[str, ...]) -> None:
+        if self.fails:
+            raise NVRTCError("NVRTC_ERROR_COMPILATION (6)")
+        self.compiled.append(options)
+        program[1] = options[0].removeprefix("-arch=")
+
+    def getCUBIN(self, program: list[str]) -> bytes:
+        return f"{program[1]}\n{program[0]}".encode()
+
+    def getProgramLog(self, program: list[str]) -> str:
+        return self.fails
+
+    def destroyProgram(self, program: list[str]) -> None:
+        program.clear()
+
+
+class FakeCupy(types.ModuleType):
+    """The module."""
+
+    ndarray = ndarray
+    RawModule = RawModule
+
+    def __init__(self, devices: int) -> None:
+        super().__init__("cupy")
+        self.cuda = types.SimpleNamespace(
+            Device=Device,
+            Stream=Stream,
+            nvrtc=FakeNvrtc(),
+            runtime=types.SimpleNamespace(
+                getDeviceCount=lambda: devices,
+                getDeviceProperties=lambda n: {"name": b"an emulated device"},
+            ),
+        )
+        Stream.current = Stream()
+
+    def empty(self, shape: Any, dtype: Any) -> ndarray:
+        host = np.empty(shape, dtype)
+        room = np.empty(host.nbytes + 16, np.uint8)
+        start = -room.ctypes.data % 16
+        host = room[start : start + host.nbytes].view(dtype).reshape(shape)
+        host.view(np.uint8)[...] = 0xA5  # memory of a GPU is not clean
+        return ndarray(host, _current[-1])
+
+    def asarray(self, x: Any) -> ndarray:
+        if isinstance(x, ndarray):
+            return x
+        assert type(x) is np.ndarray
+        copy = self.empty(x.shape, x.dtype)
+        copy.set(np.ascontiguousarray(x).reshape(x.shape))
+        return copy
+
+    def ascontiguousarray(self, x: ndarray) -> ndarray:
+        return ndarray(np.ascontiguousarray(x._host), x._device)
+
+    def asnumpy(self, x: ndarray) -> np.ndarray[Any, Any]:
+        return x.get()
