@@ -177,25 +177,25 @@ def test_blocks_packed_by_those_who_use_them(
     case.check("openmp", *case.tensors(rng, 3, N))
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each_way
 @pytest.mark.parametrize("blockwise", [False, True], ids=["packed for all", "blockwise"])
 def test_chunks_in_waves(
-    case: Case, blockwise: bool, calls: Calls, rng: np.random.Generator
+    case: Case, bounded: bool, blockwise: bool, calls: Calls, rng: np.random.Generator
 ) -> None:
     """Each wave is split, and its chunks are merged with the states of the waves before."""
-    loaded = openmp.BACKEND._loaded[case.task(), True]
+    loaded = openmp.BACKEND._loaded[case.task(), bounded]
     block = loaded.column_block
     M, N = 35 if blockwise else 7, 21 * block + 3
     batches = () if blockwise else ((2,), ())  # columns that batches share are not packed for each
     task, data = made(case, rng, M, N, *batches)
     calls.limit(WAVE_BYTES=1e9, PART=1e18)
-    alone = calls.run(task, data)
+    alone = calls.run(task, data, bounded)
     if blockwise:
         calls.limit(PART=1, MAX_CHUNKS=2)
     else:
         packed = loaded.scalar_bytes * loaded.n_columns * block
         calls.limit(WAVE_BYTES=8 * packed + 1)
-    results = calls.run(task, data, 1)
+    results = calls.run(task, data, bounded, 1)
     words = calls.words[0]
     assert words["blockwise"] == blockwise
     assert words["chunks"] == 2
@@ -206,19 +206,21 @@ def test_chunks_in_waves(
         (16 * vectors, -(-N // loaded.lanes)),
     ]
     for n_threads in (2, 5):
-        assert calls.run(task, data, n_threads) == results
+        assert calls.run(task, data, bounded, n_threads) == results
     if REDUCTIONS[case.reduction].keep or "min" in case.reduction:
         assert results == alone
     x, weight = case.tensors(rng, M, N, batches or ((), ()))
     case.check("openmp", x, weight, K)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if REDUCTIONS[c.reduction].keep], ids=str)
+@pytest.mark.parametrize(
+    ("case", "bounded"), [way for way in WAYS if REDUCTIONS[way[0].reduction].keep], ids=name_of
+)
 def test_lists_of_chunks_know_the_limit_of_columns_before(
-    case: Case, calls: Calls, rng: np.random.Generator
+    case: Case, bounded: bool, calls: Calls, rng: np.random.Generator
 ) -> None:
     """Ties go to the lowest column, also where equal values are in many chunks and waves."""
-    loaded = openmp.BACKEND._loaded[case.task(), True]
+    loaded = openmp.BACKEND._loaded[case.task(), bounded]
     M, N = 40, 40 * loaded.column_block
     x, weight = case.tensors(rng, M, N)
     task, data = build(x, case.reduction, "j", 9, weight)
@@ -231,22 +233,26 @@ def test_lists_of_chunks_know_the_limit_of_columns_before(
     for limits in ({"PART": 1e18}, {"PART": 1, "MAX_CHUNKS": 4}):
         calls.limit(**limits)
         for n_threads in (1, 2, 5):
-            assert calls.run(task, data, n_threads)[-1:] == expected
+            assert calls.run(task, data, bounded, n_threads)[-1:] == expected
             assert calls.words[0]["chunks"] > 1
 
 
+@pytest.mark.parametrize("bounded", [False, True], ids=name_of)
 @pytest.mark.parametrize("K", [40, 1500])
-def test_long_lists_are_kept_for_fewer_rows(K: int, calls: Calls, rng: np.random.Generator) -> None:
-    loaded = openmp.BACKEND._loaded[NEIGHBOURS.task(), True]
+def test_long_lists_are_kept_for_fewer_rows(
+    K: int, bounded: bool, calls: Calls, rng: np.random.Generator
+) -> None:
+    loaded = openmp.BACKEND._loaded[NEIGHBOURS.task(), bounded]
     M, N = 205, 4000
     x, y = rng.random((M, 10), np.float32), rng.random((N, 10), np.float32)
     task, data = build(Vi(x).sqdist(Vj(y)), NEIGHBOURS.reduction, "j", K)
     calls.limit(LISTS_BYTES=1e9)
-    expected = calls.run(task, data)
+    expected = calls.run(task, data, bounded)
     assert calls.words[0]["block"] == loaded.row_block
-    for size, block in ((1, 2 * loaded.strip), (5 * loaded.strip * loaded.row_bytes(K), None)):
+    state = loaded.row_bytes(calls.words[0]["kept"])
+    for size, block in ((1, 2 * loaded.strip), (5 * loaded.strip * state, None)):
         calls.limit(LISTS_BYTES=size)
-        assert calls.run(task, data) == expected
+        assert calls.run(task, data, bounded) == expected
         assert calls.words[0]["block"] == (block or 5 * loaded.strip)
 
 

@@ -23,7 +23,8 @@ static void *room(int64_t bytes) {
 }
 
 template <class K> static int run(FILE *to) {
-    typedef typename K::T T;
+    typedef typename K::T T;             // of what is packed
+    typedef typename K::Call::Scalar S;  // of arguments and parameters
     typename K::Call a;
     constexpr int slots = sizeof(a.slots) / sizeof(a.slots[0]);
     constexpr int results = sizeof(a.results) / sizeof(a.results[0]);
@@ -38,8 +39,8 @@ template <class K> static int run(FILE *to) {
     const int64_t given = number();
     for (int64_t s = 0; s < given; s++) {
         const int64_t rows = number(), columns = number();
-        T *data = (T *)room(rows * columns * sizeof(T));
-        if ((int64_t)fread(data, sizeof(T), rows * columns, from) != rows * columns) return 3;
+        S *data = (S *)room(rows * columns * sizeof(S));
+        if ((int64_t)fread(data, sizeof(S), rows * columns, from) != rows * columns) return 3;
         if (s < slots) a.slots[s] = {data, columns, 1, &one_batch};
     }
     int64_t sizes[results];
@@ -50,7 +51,7 @@ template <class K> static int run(FILE *to) {
     const int64_t vectors = (a.n.N + K::L - 1) / K::L, row_bytes = K::row_bytes(a.n.kept);
     a.n.from = 0, a.n.to = vectors, a.n.pack = 2; // one wave, and the first part
     a.scratch_bytes = (gr::Driver<K>::scratch_bytes(a.n) + 63) / 64 * 64;
-    a.parameters = (T *)room(K::NP * sizeof(T));
+    a.parameters = (S *)room(K::NP * sizeof(S));
     a.columns = (T *)room(vectors * K::NC * K::L * sizeof(T));
     a.scratch = (char *)room(a.scratch_bytes * a.n.threads);
     a.states = (char *)room(row_bytes * a.n.chunks * a.n.M);

@@ -1,4 +1,4 @@
-"""Ten generated kernels under review: `pytest --update-golden` writes what is generated now."""
+"""Eleven generated kernels under review: `pytest --update-golden` writes what is generated now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from helpers import check
 
 from georeduce.engine import LazyTensor, Pm, Vi, Vj, concatenate
-from georeduce.engine.backends import get_backend
+from georeduce.engine.backends import get_backend, openmp
 from georeduce.engine.backends._base import Task
 from georeduce.engine.codegen.gpu import preamble
 from georeduce.engine.formula.reductions import REDUCTIONS
@@ -42,6 +42,7 @@ KERNELS: dict[str, tuple[str, int, str, Formula, Formula | None]] = {
     ),
     "neighbours": ("Kmin_argKmin", 3, "float32", lambda x, y: x.sqdist(y), None),
     "neighbours_of_long_vectors": ("argKmin", 100, "float32", lambda x, y: x.sqdist(y), None),
+    "neighbours_by_bounds": ("Kmin_argKmin", 20, "float32", lambda x, y: x.sqdist(y), None),
     "nearest": ("argmin", 5, "float64", lambda x, y: (x - y).abs().sum(-1), None),
     "maximum_of_vectors": ("max", 3, "float32", lambda x, y: x * y - y.exp(), None),
     "count": ("count", 2, "float32", lambda x, y: x.sqdist(y) < 1, None),
@@ -53,6 +54,10 @@ KERNELS: dict[str, tuple[str, int, str, Formula, Formula | None]] = {
         None,
     ),
 }
+
+
+BOUNDED = ("neighbours_by_bounds",)
+"""Those whose golden source is that of the kernel by bounds."""
 
 
 def tensors(name: str, M: int = 2, N: int = 3) -> tuple[LazyTensor, Any]:
@@ -78,6 +83,8 @@ LANGUAGES = {"cpp": "openmp", "cu": "emulator"}
 
 def source(name: str, language: str = "cpp") -> str:
     """Return what is generated, without the headers that CUDA's begins with."""
+    if name in BOUNDED and language == "cpp":
+        return openmp.BACKEND.source(task(name), True)
     return get_backend(LANGUAGES[language]).source(task(name)).removeprefix(preamble())
 
 
@@ -97,7 +104,8 @@ def test_source_is_golden(name: str, language: str, request: pytest.FixtureReque
 def test_golden_source_is_compiled_and_right(name: str, backend: str) -> None:
     reduction = KERNELS[name][0]
     K = 4 if REDUCTIONS[reduction].keep else 0
-    z, weight = tensors(name, 37, 50)
+    # enough rows and columns for bounds, or too few
+    z, weight = tensors(name, 60, 400) if name in BOUNDED else tensors(name, 37, 50)
     check(z, reduction, K=K, weight=weight, backend=backend)
 
 
@@ -121,7 +129,7 @@ def test_source_is_indented(name: str, language: str) -> None:
         if text and not goes_on and not text.startswith(("#", "//")):
             assert len(line) - len(text) == 4 * max(0, depth - closing), where
         depth += line.count("{") - line.count("}")
-        if text.startswith("namespace"):
+        if text.startswith("namespace") and text.endswith("{"):
             depth -= 1
         elif text == "}" and depth < 0:
             depth = 0

@@ -25,8 +25,9 @@ from helpers import check
 from georeduce.engine.backends import get_backend, openmp
 from georeduce.engine.backends._base import Array, Data, Task, empty_results
 from georeduce.engine.backends._compiler import _FLAGS, find_compiler
-from georeduce.engine.codegen.bound import with_spares
+from georeduce.engine.codegen import bound as bounds
 from georeduce.engine.codegen.cpu import CpuKernel
+from georeduce.engine.codegen.kernels import BOUND_PREAMBLE, PREAMBLE, BoundKernel
 from georeduce.engine.formula.reductions import REDUCTIONS
 from tests.engine.codegen import test_golden
 
@@ -34,15 +35,21 @@ HERE = Path(__file__).parent
 GROUP = 12
 TIME_LIMIT_S = 600
 
-BOUNDED = [c for c in LONG if c.D == 17 and c.reduction in ("argmin", "argKmin", "Kmin_argKmin")]
-# Every reduction in both dtypes, one long vector, bounds, and what uses the functions of simd.h.
+LONG_LISTS = [c for c in LONG if c.D == 17 and c.reduction in ("argmin", "argKmin", "Kmin_argKmin")]
+# Every reduction in both dtypes, one long vector, lists, and what uses the functions of simd.h:
+# among these are bounds of all norms.
 SUBSET = [
     *ALONG_J,
     *[c for c in LONG if c.D == 100][::3],
-    *BOUNDED,
+    *LONG_LISTS,
     *FORMS[:6],
     *WEIGHTED[:2],
 ]
+
+
+def bounded(task: Task) -> bool:
+    """Return whether a task has bounds."""
+    return bounds.lower_bound(task.formula, task.reduction) is not None
 
 
 def agree(cases: Sequence[Case]) -> None:
@@ -50,9 +57,11 @@ def agree(cases: Sequence[Case]) -> None:
     for n in range(0, len(cases), GROUP):
         get_backend("openmp").prepare([case.task() for case in cases[n : n + GROUP]])
     for case in cases:
-        rng = np.random.default_rng(len(str(case)))
-        for M, N in ((1, 1), (3, 7), (9, 8), (17, 33), (5, 700)):
-            case.check("openmp", *case.tensors(rng, M, N))
+        for bounds.FEW_ROWS in (0, 10**9) if bounded(case.task()) else (0,):  # by bounds, or not
+            bounds.LIST_WORK = bounds.LEAST_WORK = 0
+            rng = np.random.default_rng(len(str(case)))
+            for M, N in ((1, 1), (3, 7), (9, 8), (17, 33), (5, 700)):
+                case.check("openmp", *case.tensors(rng, M, N))
     case = ALONG_J[0]
     case.check("openmp", *case.tensors(np.random.default_rng(0), 2, 70_000))  # in chunks
 
@@ -84,8 +93,10 @@ def agree_as(isa: str) -> None:
     agree(SUBSET)
     backend = get_backend("openmp")
     for case in SUBSET:
-        lanes = backend._loaded[case.task(), True].lanes  # type: ignore[attr-defined]
-        assert lanes == width // np.dtype(case.dtype).itemsize
+        loaded = backend._loaded  # type: ignore[attr-defined]
+        assert loaded[case.task(), False].lanes == width // np.dtype(case.dtype).itemsize
+        if bounded(case.task()):
+            assert loaded[case.task(), True].lanes == width // 4
     print(f"{len(SUBSET)} kernels agree on {isa}")
 
 
@@ -168,6 +179,7 @@ class Foreign:
         assert done.returncode == 0, done.stderr
         self.ran: list[str] = []
         self.threads, self.chunks = 1, 1
+        self.proven = 0
 
     def emulate(self, *words: str | Path) -> int:
         done = subprocess.run(
@@ -176,24 +188,31 @@ class Foreign:
         assert not done.stderr, done.stderr
         return done.returncode
 
-    def run(self, task: Task, data: Data, bounded: bool = True) -> tuple[Array, ...]:
-        """Return the results of a task without batches; see `OpenMPBackend._run`."""
+    def run(self, task: Task, data: Data) -> tuple[Array, ...]:
+        """Return the results of a task without batches, by bounds where there are any."""
         assert data.batch == ()
-        kernel = openmp.OpenMPBackend._kernel(task, bounded)
+        return self._run(task, data, bounded(task))
+
+    def _run(self, task: Task, data: Data, by_bounds: bool) -> tuple[Array, ...]:
+        kernel = openmp.OpenMPBackend._kernel(task, by_bounds)
         results = empty_results(task, data)
         if kernel.bound is None:
             self.launch(kernel, data, data.K, results)
         else:
-            centered = openmp._with_center(data, kernel.bound)
-            unproven = self.launch(kernel, centered, with_spares(data.K), results)
+            kept = bounds.with_spares(data.K, kernel.bound.dim) if data.K else 0
+            with_ball = openmp._with_ball(data, kernel.bound)
+            unproven = self.launch(kernel, with_ball, kept, results)
             assert set(unproven) <= {0, 1}
+            self.proven += int((unproven == 0).sum())
             rows = unproven != 0
-            openmp._again(task, data, results, rows, lambda part: self.run(task, part, False))
+            openmp._again(task, data, results, rows, lambda part: self._run(task, part, False))
         return results
 
-    def launch(self, kernel: CpuKernel, data: Data, K: int, results: tuple[Array, ...]) -> Array:
+    def launch(
+        self, kernel: CpuKernel | BoundKernel, data: Data, K: int, results: tuple[Array, ...]
+    ) -> Array:
         """Run a kernel that keeps K columns, fill in the results, and return what is unproven."""
-        slots = [np.ascontiguousarray(data.arrays[slot]) for slot, *_ in kernel.program.slots]
+        slots = [np.ascontiguousarray(data.arrays[slot]) for slot, *_ in kernel.slots]
         given, made = self.folder / "arguments", self.folder / "results"
         with open(given, "wb") as file:
 
@@ -220,26 +239,27 @@ class Foreign:
         monkeypatch.setattr(get_backend("openmp"), "missing", lambda: "")
 
 
-def foreign(folder: Path, tasks: Sequence[Task]) -> Foreign:
-    """Return a program with the kernels of tasks."""
-    kernels = [openmp.OpenMPBackend._kernel(task, how) for task in tasks for how in (True, False)]
-    sources = dict.fromkeys(kernel.source for kernel in kernels)
-    names = dict.fromkeys(kernel.name for kernel in kernels)
-    return Foreign(folder, openmp.PREAMBLE + "\n".join(sources), list(names))
+def foreign(folder: Path, tasks: Sequence[Task], *texts: str) -> Foreign:
+    """Return a program with the kernels of tasks, of which some stand in texts already."""
+    kinds = [
+        (task, how) for task in tasks for how in ((False, True) if bounded(task) else (False,))
+    ]
+    kernels = {kernel.name: kernel.source for kernel in map(kernel_of, kinds)}
+    sources = [source for source in kernels.values() if not any(source in text for text in texts)]
+    return Foreign(folder, "\n".join([PREAMBLE, BOUND_PREAMBLE, *texts, *sources]), list(kernels))
+
+
+def kernel_of(kind: tuple[Task, bool]) -> CpuKernel | BoundKernel:
+    return openmp.OpenMPBackend._kernel(*kind)
 
 
 @pytest.fixture(scope="module")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Foreign:
-    """Return the golden sources, as they stand in their files."""
+    """Return the golden sources, as they stand in their files, and the other kernel of each."""
     need_cross_tools()
     texts = [(test_golden.FOLDER / f"{name}.cpp").read_text() for name in test_golden.KERNELS]
-    kernels = [openmp.OpenMPBackend._kernel(test_golden.task(n)) for n in test_golden.KERNELS]
-    for n, kernel in zip(test_golden.KERNELS, tuple(kernels), strict=True):
-        if kernel.bound is not None:  # and what does the rows that bounds do not prove
-            kernels.append(openmp.OpenMPBackend._kernel(test_golden.task(n), False))
-            texts.append(kernels[-1].source)
-    names = [kernel.name for kernel in kernels]
-    return Foreign(tmp_path_factory.mktemp("golden"), "\n".join(texts), names)
+    tasks = [test_golden.task(name) for name in test_golden.KERNELS]
+    return foreign(tmp_path_factory.mktemp("golden"), tasks, *texts)
 
 
 def golden_names() -> list[str]:
@@ -254,24 +274,29 @@ def test_neon_has_vectors_of_16_bytes(golden: Foreign) -> None:
 @pytest.mark.compiles
 @pytest.mark.parametrize("name", golden_names())
 def test_golden_source_on_neon(name: str, golden: Foreign, monkeypatch: pytest.MonkeyPatch) -> None:
-    golden.stand_in(monkeypatch)
     reduction = test_golden.KERNELS[name][0]
     K = 4 if REDUCTIONS[reduction].keep else 0
-    kernel = openmp.OpenMPBackend._kernel(test_golden.task(name)).name
+    task = test_golden.task(name)
     ways = {(1, 1): ((37, 50), (1, 1), (5, 3)), (2, 1): ((70, 9),), (2, 3): ((3, 1600),)}
-    for (golden.threads, golden.chunks), sizes in ways.items():
-        golden.ran.clear()
-        for M, N in sizes:
-            z, weight = test_golden.tensors(name, M, N)
-            check(z, reduction, K=K, weight=weight, backend="openmp")
-        assert golden.ran.count(kernel) == len(sizes)
+    golden.proven = 0
+    for by_bounds in (False, True) if bounded(task) else (False,):
+        monkeypatch.setattr(golden, "run", functools.partial(golden._run, by_bounds=by_bounds))
+        golden.stand_in(monkeypatch)
+        kernel = kernel_of((task, by_bounds)).name
+        for (golden.threads, golden.chunks), sizes in ways.items():
+            golden.ran.clear()
+            for M, N in sizes:
+                z, weight = test_golden.tensors(name, M, N)
+                check(z, reduction, K=K, weight=weight, backend="openmp")
+            assert golden.ran.count(kernel) == len(sizes)
+    assert (golden.proven > 80) == bounded(task), "of some 120 rows"
 
 
 @pytest.mark.compiles
 @pytest.mark.skipif("GEOREDUCE_CROSS" not in os.environ, reason="`make cross` runs it")
 def test_agreement_on_neon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_cross_tools()
-    cases = [*ALONG_J, *FORMS, *ALONG_I[::4], *BOUNDED]
+    cases = [*ALONG_J, *FORMS, *ALONG_I[::4], *LONG_LISTS]
     program = foreign(tmp_path, [case.task() for case in cases])
     program.stand_in(monkeypatch)
     for case in cases:
