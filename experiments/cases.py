@@ -31,7 +31,7 @@ FORMS = {
     "dot": Work(2, 1),  # a product added; the norms start the sum
     "integers": Work(2, 0.5),  # two products added in one instruction
     "absolute integers": Work(2, 1.5),  # two differences, absolute values, a sum of both
-    "largest integers": Work(1, 1.5),
+    "largest integers": Work(1, 1.5),  # all of them of pairs of components
     "absolute": Work(2, 3),  # a difference, its absolute value, which is no arithmetic, a sum
     "largest": Work(1, 3),  # a difference, its absolute value, a maximum
 }
@@ -100,7 +100,8 @@ class Case:
     def work(self, exponential: tuple[float, float]) -> Work:
         """Return what a pair costs, given an exponential's operations and instructions."""
         of = FORMS[self.form]
-        total = Work(self.D * of.flops, self.D * of.instructions) + TAILS[self.tail]
+        D = self.D + self.D % 2 * ("integers" in self.form)  # two at a time
+        total = Work(D * of.flops, D * of.instructions) + TAILS[self.tail]
         return total + Work(*(self.exponentials * part for part in exponential))
 
     def bytes(self, itemsize: int) -> float:

@@ -66,9 +66,9 @@ class NearestNeighbors(NeighborsBase):
     stay float32 and give float32 distances, all other data become float64. (Scikit-learn's
     exhaustive search gives float64 distances of float32 data for most metrics.) There is no
     cancellation: the relative error of a distance is a few roundings per feature, also for points
-    that are close to each other and far from the origin. Data of float32 whose
-    squares would overflow or vanish (largest size beyond 1e15, or below 1e-15) are searched in
-    float64. Memory is O((M + N) D + M k) for M queries.
+    that are close to each other and far from the origin. Data whose
+    squares would overflow or vanish are searched divided by a power of two, which is exact.
+    Memory is O((M + N) D + M k) for M queries.
 
     The cosine distance of the origin to any point, itself included, is 1, as in scikit-learn.
 

@@ -50,7 +50,8 @@ LISTS_BYTES = 256 * 2**10
 STATES_BYTES = 32 * 2**20
 """States of rows that are kept between two waves."""
 TRIAL, GIVEN_UP = 50, 0.3
-"""One in so many rows tries bounds; if more than this share is unproven, the others do without."""
+"""One in so many rows tries bounds, the first ones, at least four blocks of 16 or more; if more than
+this share is unproven, the others do without. There is no trial where there are chunks."""
 PART = 2e9
 """Vector instructions after which a call returns for a moment, so that Ctrl-C acts: about 1 s."""
 
@@ -88,10 +89,10 @@ class OpenMPBackend(Backend):
         return "" if self._loaded or find_compiler() is not None else why_no_compiler()
 
     def source(self, task: Task, bounded: bool = False) -> str:
-        """Return the C++ of a task; it includes ``kernel.h`` and ``simd.h``.
+        """Return the C++ of a task, which includes ``kernel.h``, or ``fixed.h`` if by bounds.
 
-        Where there are bounds, it is the kernel for rows or columns too few for them, or that by
-        bounds.
+        Where there are bounds, the other one is for rows or columns too few for them, and for what
+        they do not prove.
         """
         kernel = self._kernel(task, bounded)
         assert kernel is not None, "there are bounds"
@@ -270,7 +271,8 @@ def _launch(
             part = int(PART * threads * k.lanes * len(waves) / plan.work * blocks) + 1
             part = min(max(threads, part), plan.part)
             if unproven is not None and first == last == 0 and blocks >= 16:
-                part = max(4, blocks // TRIAL)  # results are not to depend on the threads
+                # results are not to depend on the threads; states are kept for `plan.part`
+                part = min(max(4, blocks // TRIAL), plan.part)
         first, last = last, min(last + part, blocks)
         for wave in waves:
             upto = min(wave + plan.wave, plan.vectors)

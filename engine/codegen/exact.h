@@ -6,7 +6,7 @@
 
 namespace gr {
 
-// The norms: sums of absolute values, squared sums of squares, and largest absolute values.
+// The norms: sums of absolute values, sums of squares, and largest absolute values.
 enum Norm { L1 = 1, L2 = 2, LARGEST = 3 };
 
 // Add the terms of components of which this is the difference.
@@ -60,8 +60,8 @@ template <Norm N, int D, class T> struct Exact {
 };
 
 // The K smallest of a row, out of a list of more columns than K with the least bounds. All other columns have a bound
-// that is not below the largest in the list, and so a value that is not: where the K-th value is less than that, it is
-// shown that these are the K smallest, ties included. Else false.
+// that is not below the largest in the list, and so a value that is not below F::least_value of that: where the K-th value
+// is less, it is shown that these are the K smallest, ties included. Else false.
 template <class F, class Call, Norm N, int D, class T>
 static bool finish_smallest(const Call &a, const Exact<N, D, T> &exact, const T *par, Smallest<float> &s, T *values, int64_t *indices) {
     const int64_t K = a.n.K;

@@ -2,7 +2,7 @@
 //
 // bound.py says why the results are those of differences. Points are rounded to integers; pairs of components lie in
 // 32 bits, so that one instruction is for two components of a pair of points in every lane. What a tile computes is the
-// distance of such points, exactly; of a squared one half, |x|^2 / 2 + |y|^2 / 2 - x.y: overflows on the way cancel.
+// distance of such points, exactly; of a squared one half, |x|^2 / 2 + |y|^2 / 2 - x.y, whose parts are below 2^29 each.
 #ifndef GEOREDUCE_FIXED_H
 #define GEOREDUCE_FIXED_H
 
@@ -61,7 +61,7 @@ GR_INLINE void add_products(mf &sum, const int32_t *x, mf y) {
     const int32x4_t first = vmlal_lane_s16((int32x4_t)sum, vget_low_s16((int16x8_t)y), pair, 0);
     sum = (mf)vmlal_high_lane_s16(first, (int16x8_t)y, pair, 1);
 }
-#elif GR_AVX512 && defined(__AVX512VNNI__) && !defined(__SANITIZE_ADDRESS__)
+#elif GR_AVX512 && defined(__AVX512VNNI__) && !defined(__SANITIZE_ADDRESS__) // which does not see what asm reads
 GR_INLINE mf arranged(mf y) { return y; }
 GR_INLINE mf held(mf y) { // in a register: GCC 12 loads it again for every use
     __asm__("" : "+v"(y));

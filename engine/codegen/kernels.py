@@ -18,7 +18,7 @@ class BoundKernel:
     Parameters
     ----------
     formula : Expr
-        What is reduced, a squared distance.
+        What is reduced, one of the distances that have bounds.
     reduction : str
         By what: for the K smallest, or the smallest.
     dtype : dtype
@@ -39,7 +39,8 @@ class BoundKernel:
         self.bound = bound
         D = bound.dim
         self.slots = ((bound.row, "i", D), (bound.column, "j", D), (bound.ball, "p", D + 2))
-        self.pair_cost = 4 + D // 2
+        # one instruction for two components, or a difference, an absolute value and a sum
+        self.pair_cost = 4 + (1 if bound.norm == "L2" else 3) * ((D + 1) // 2)
         self.tile = 24 if bound.norm == "L2" else 16
         places = [
             bound.results.index(what) if what in bound.results else -1
