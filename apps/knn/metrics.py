@@ -6,7 +6,8 @@ turned into distances at the end.
 
 All of them are made of differences ``x - y``. The expanded form ``|x|^2 + |y|^2 - 2 x.y``, which
 loses all digits of the distance between points that are close to each other and far from the
-origin, is used in integers only, where it is exact, to dismiss pairs; a cosine distance is half of a squared distance of points on the sphere.
+origin, is used in integers only, where it is exact, to dismiss pairs; a cosine distance is half of
+a squared distance of points on the sphere.
 
 The square of 1e200 is infinite and that of 1e-200 is 0, though such distances are not. Where a
 surrogate has squares and the largest coordinate is out of the range where they are harmless, the

@@ -50,8 +50,8 @@ LISTS_BYTES = 256 * 2**10
 STATES_BYTES = 32 * 2**20
 """States of rows that are kept between two waves."""
 TRIAL, GIVEN_UP = 50, 0.3
-"""One in so many rows tries bounds, the first ones, at least four blocks of 16 or more; if more than
-this share is unproven, the others do without. There is no trial where there are chunks."""
+"""One in so many rows tries bounds, the first ones, at least four blocks of 16 or more; if more
+than this share is unproven, the others do without. There is no trial where there are chunks."""
 PART = 2e9
 """Vector instructions after which a call returns for a moment, so that Ctrl-C acts: about 1 s."""
 

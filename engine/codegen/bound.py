@@ -32,14 +32,15 @@ and Stability of Numerical Algorithms, 2nd ed., section 3.1). If the K-th value 
 than all that, the K smallest are found, as differences in the order of ``exact.h`` give them; the
 generated kernel adds in another order, so that values may differ in the last bits. If it is not
 (many points as near as the K-th, as far as the bounds can tell; or clusters much tighter than the
-whole, whose inside integers do not resolve), the row is *unproven* and is done again by differences.
-Where that happens to many of the first rows, all others are done so from the start. The smallest
-value is found likewise by the least `w` and the second least.
+whole, whose inside integers do not resolve), the row is *unproven* and is done again by
+differences. Where that happens to many of the first rows, all others are done so from the start.
+The smallest value is found likewise by the least `w` and the second least.
 
-Columns with an infinite component, or a NaN, are in no list: their distance is infinite or none (but
-for the largest difference, which skips NaN: these are in all lists). Rows with a NaN, or whose norm
-may overflow, are unproven, and all rows are where there is no ball. A finite column whose squared
-norm overflows goes to the center: it is further from any other row than that row's own norm.
+Columns with an infinite component, or a NaN, are in no list: their distance is infinite or none
+(but for the largest difference, which skips NaN: these are in all lists). Rows with a NaN, or
+whose norm may overflow, are unproven, and all rows are where there is no ball. A finite column
+whose squared norm overflows goes to the center: it is further from any other row than that row's
+own norm.
 
 Bounds are the same work for both dtypes. They do not pay where rows are so few that packing columns
 is most of the work, nor where columns are.

@@ -147,13 +147,17 @@ def test_parts_change_nothing(
         alone = calls.run(task, data, bounded)
         for limits in (
             {"STATES_BYTES": 1, "WAVE_BYTES": 1},
+            {"STATES_BYTES": 1, "WAVE_BYTES": 1, "TRIAL": 1},  # no trial of more than are kept
             {"PART": 1},
             {"PART": 1e5, "WAVE_BYTES": 1},
         ):
-            calls.limit(**{"WAVE_BYTES": 1e9, "STATES_BYTES": 1e9, "PART": 1e18, **limits})
+            usual = {"WAVE_BYTES": 1e9, "STATES_BYTES": 1e9, "PART": 1e18, "TRIAL": 50}
+            calls.limit(**{**usual, **limits})
             for n_threads in (1, 3):
                 assert calls.run(task, data, bounded, n_threads) == alone
                 assert calls.words[-1]["first"] > 0, "in parts"
+                if "STATES_BYTES" in limits:
+                    assert max(w["last"] - w["first"] for w in calls.words) <= 64
                 assert ("WAVE_BYTES" in limits) == (calls.words[-1]["from"] > 0)
 
 
