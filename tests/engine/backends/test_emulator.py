@@ -41,7 +41,7 @@ GOOD = {
 FAULTS = {
     "barrier": (
         {"BARRIER": "if (t == 5) return;\n__syncthreads();"},
-        r"block 0: a barrier is reached by a part of the block only, not by thread \(5, 0\)",
+        r"block [01]: a barrier is reached by a part of the block only, not by thread \(5, 0\)",
     ),
     "other_barrier": (
         {"BARRIER": "if (t < 32) __syncthreads();\nelse __syncthreads();"},

@@ -216,7 +216,7 @@ def test_a_kernel_runs_in_a_forked_child(tmp_path: Path) -> None:
             threads = _threads.thread_count(2)
             _threads.mark_used(threads)
             return kernel.total(1000, threads)
-        print(launch())
+        print(launch(), flush=True)
         child = os.fork()
         if child == 0:
             import warnings

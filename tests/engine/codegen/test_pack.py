@@ -54,7 +54,7 @@ def laid_out(points: np.ndarray, layout: str) -> np.ndarray:
 
 
 def check(formula: str, D: int, dtype: str, layout: str, rng: np.random.Generator) -> None:
-    lanes = openmp.BACKEND._loaded[task_of(formula, D, dtype), True].lanes
+    lanes = openmp.BACKEND._loaded[task_of(formula, D, dtype), False].lanes
     x = np.zeros((1, D), dtype)
     for N in (1, lanes - 1, lanes, 2 * lanes, 4 * lanes + 1):
         y = rng.integers(-2, 3, (N, D)).astype(dtype)
