@@ -103,6 +103,28 @@ def test_empty(M: int, N: int) -> None:
         assert all((found[what] == plain[what]).all() for what in plain)
 
 
+def test_a_column_that_is_too_far_away_to_be_known() -> None:
+    """The square of its norm overflows; that of a row beside it does not."""
+    root = float(np.finfo(np.float32).max) ** 0.5
+    rng = np.random.default_rng(0)
+    x, y = (0.03 * root * rng.normal(size=(n, 3)).astype(np.float32) for n in (60, 300))
+    y[9:, 0] = -np.abs(y[9:, 0])
+    x[0] = y[7] = y[8] = np.median(y, 0)
+    x[0, 0] += 0.99 * root
+    y[7:9, 0] += np.array([1.005, 0.97]) * root
+    assert run(x, y, "argmin")["indices"][0] == 7
+
+
+def test_each_batch_has_a_ball(rng: np.random.Generator) -> None:
+    """Bounds of the second one are ten times as fine; few points of it are told apart anyway."""
+    y = rng.normal(size=(2, 150, 17)) * rng.choice([1, 5e-4], (2, 150, 1), p=[0.3, 0.7])
+    y[1] /= 10
+    x, y = (5e-5 * rng.normal(size=(97, 17))).astype(np.float32), y.astype(np.float32)
+    values, indices = openmp.BACKEND._run(*build(tensor(x, y), "Kmin_argKmin", "j", 3), True)
+    for b in range(2):
+        assert_smallest(values[b], indices[b], x, y[b], 3)
+
+
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "by column": lambda a: np.ascontiguousarray(a.swapaxes(-1, -2)).swapaxes(-1, -2),
     "backwards": lambda a: np.ascontiguousarray(a[..., ::-1, ::-1])[..., ::-1, ::-1],
