@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import derivatives as _derivatives
 from . import matrix as _matrix
 from . import ops
 from .config import Options, get_options, options, set_options, show_config
@@ -36,7 +37,7 @@ from .errors import (
 from .lazy import LazyTensor, Pm, Vi, Vj
 from .methods import concatenate
 
-del _matrix
+del _derivatives, _matrix
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ PARAMS: dict[str, Callable[[Choose, int], tuple[float, ...]]] = {
     "elem": lambda choose, dim: (choose(dim),),
     "extract": lambda choose, dim: (0, 1 + choose(dim)),
     "take": lambda choose, dim: (choose(dim), 1, 1),
+    "put": lambda choose, dim: (choose(2), 1 + choose(2), 2 * dim),
     "repeat": lambda choose, dim: (2,),
     "tile": lambda choose, dim: (2,),
     "contract": lambda choose, dim: (dim, dim, 1),

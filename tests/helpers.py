@@ -87,7 +87,7 @@ def _node(e: Expr, args: list[tuple[Array, Array]], dtype: Any) -> tuple[Array, 
     value = op.numpy(*(a for a, _ in args), *e.params)
     if e.kind == "real":  # truth values come as float32
         value = np.asarray(value, np.float64)
-    if op.index is not None or op.parts:
+    if op.index is not None or op.parts is not None:
         return value, op.numpy(*(error for _, error in args), *e.params)
     if op.fold:
         return value, _fold_error(e, *args[0], dtype)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
-from ..formula.expr import AXES, Expr, postorder, substitute, variables
+from ..formula.expr import AXES, Expr, constant, postorder, substitute, variables
+from ..formula.ops import OPS
 from ..formula.reductions import REDUCTIONS, Reduction, j, state_a, state_b, v
 from . import ir
 from .ir import Component, Program, Statement, bounds
@@ -149,10 +150,17 @@ class Lowering:
         yield
         self._blocks, self._names = blocks, names
 
-    def yield_all(self, role: str, e: Expr) -> None:
-        """Emit all components of a root."""
-        with self.loop(e.dim) as k:
-            self.emit(ir.Yield(role, k, self.value(e, k)))
+    def yield_all(self, role: str, root: Expr) -> None:
+        """Emit all components of a root; of a concatenation, one part after the other."""
+        stack, first = [root], 0
+        while stack:
+            e = stack.pop()
+            if e.op is OPS["concat"] and e not in self.hoisted:
+                stack += reversed(e.args)
+                continue
+            with self.loop(e.dim) as k:
+                self.emit(ir.Yield(role, k + first, self.value(e, k)))
+            first += e.dim
 
     def store_all(self, e: Expr, offset: int) -> None:
         """Emit all components of a hoisted node."""
@@ -202,7 +210,7 @@ class Lowering:
             return []
         if op.index is not None:
             return [(e.args[0], op.index(k, e.params, e.args[0].dim))]
-        if op.parts:
+        if op.parts is not None:
             return _parts(e, k)[1]
         if op.fold:  # its components come inside its loop, the scalars before it
             return [(a, 0) for a in self._scalars_below(e)]
@@ -235,7 +243,7 @@ class Lowering:
         names = [self._known(*n) or "" for n in self._needs(e, k)]
         if op.index is not None:
             return names[0]
-        if op.parts:
+        if op.parts is not None:
             condition, _ = _parts(e, k)
             if not condition:
                 return names[0]
@@ -278,17 +286,51 @@ class Lowering:
 
 
 def _parts(e: Expr, k: Component) -> tuple[str, list[tuple[Expr, Component]]]:
-    """Return a condition, and what component k of a concatenation is where it holds or not."""
-    left, right = e.args
-    n = left.dim
+    """Return a condition, and what component k of parts put together is where it holds or not."""
+    assert e.op is not None
+    assert e.op.parts is not None
+    places = e.op.parts(tuple(a.dim for a in e.args), e.params)
     lo, hi = bounds(k)
-    if hi < n:
-        return "", [(left, k)]
-    if lo >= n:
-        return "", [(right, k + (-n))]
+    met = [(a, p) for a, p in zip(e.args, places, strict=True) if _count(p, lo, hi)]
+    found = [(a, _position(k, p)) for a, p in met]
+    if sum(_count(p, lo, hi) for _, p in met) <= hi - lo:
+        found.append((constant(0, 1, e.kind), 0))
+    if len(found) == 1:
+        return "", found
     assert isinstance(k, ir.Index)
+    assert len(found) == 2, "at most two parts"
     # both are evaluated, each at an index that it has
-    return f"{k.text} < {n}", [(left, k.at_most(n - 1)), (right, k.at_least(n) + (-n))]
+    return _inside(k, met[0][1]), found
+
+
+def _count(places: range, lo: int, hi: int) -> int:
+    """Return how many of some places are from lo to hi."""
+    return sum(lo <= place <= hi for place in places)
+
+
+def _upward(places: range) -> range:
+    return places if places.step > 0 else places[::-1]
+
+
+def _position(k: Component, places: range) -> Component:
+    """Return which of some places k is, or one of them where it is none."""
+    up, (lo, hi) = _upward(places), bounds(k)
+    if isinstance(k, ir.Index):
+        k = k.at_most(up[-1]) if hi > up[-1] else k
+        k = k.at_least(up.start) if lo < up.start else k
+    n = (k + (-up.start)) // up.step
+    return n if up is places else n * (-1) + (len(up) - 1)
+
+
+def _inside(k: ir.Index, places: range) -> str:
+    """Return the condition that k is one of some places, as C text."""
+    up = _upward(places)
+    terms = [f"{k.text} >= {up.start}"] if k.lo < up.start else []
+    if k.hi > up[-1]:
+        terms.append(f"{k.text} < {up[-1] + 1}")
+    if up.step > 1:
+        terms.append(f"{((k + (-up.start)) % up.step).text} == 0")
+    return " && ".join(terms)
 
 
 def exact_updates(entry: Reduction) -> tuple[Expr, ...]:

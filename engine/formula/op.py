@@ -51,6 +51,9 @@ class Op:
         What it means: ``numpy(*arrays, *params)`` on arrays whose last axis is the features.
     code : str
         How the C family spells one component.
+    vjp : callable, optional
+        ``vjp(g, e, *args, *params)``: what the cotangent `g` of the node `e` gives to each of
+        its arguments, None for nothing; see `grad.py`. A derived operation has none.
     dim : callable
         Dimension of the result, from those of the arguments and the parameters.
     operands : tuple of str
@@ -72,6 +75,9 @@ class Op:
         Name of the reduction, and ``span(k, l, params)``: its l-th term for component k.
     count : callable, optional
         Number of terms of a fold, from the dimension and the parameters.
+    parts : callable, optional
+        ``parts(dims, params)``: which components of the result those of each argument become;
+        all others are 0.
     expand : callable, optional
         The formula that a derived operation stands for.
     domain : tuple of float
@@ -86,6 +92,7 @@ class Op:
     kind: str = "real"
     numpy: Callable[..., Any] | None = None
     code: str = ""
+    vjp: Callable[..., tuple[Expr | None, ...]] | None = None
     dim: Callable[[Dims, Params], int] = broadcast
     operands: tuple[str, ...] = ("y", "z")
     params: tuple[str, ...] = ()
@@ -97,7 +104,7 @@ class Op:
     fold: str = ""
     span: Callable[..., Any] | None = None
     count: Callable[[int, Params], int] | None = None
-    parts: bool = False
+    parts: Callable[[Dims, Params], tuple[range, ...]] | None = None
     expand: Callable[..., Expr] | None = None
     domain: tuple[float, float] = (-2.0, 2.0)
     symbol: str = ""

@@ -33,8 +33,10 @@ from typing import Any
 import numpy as np
 
 from . import ops as o
+from . import slopes
 from .evaluate import evaluate
 from .expr import Expr, constant, variable
+from .slopes import finite_pivot as finite_pivot
 
 INF = float("inf")
 
@@ -123,6 +125,14 @@ class Reduction:
         ``update`` compares with < and so never takes a first infinity.
     least : tuple of str
         For the smallest value: results out of "values" and "indices".
+    slopes : callable, optional
+        ``slopes(v, w, r, others)``, its derivatives by a value and by the weight, in terms of
+        the formula, the weight, the result and what `others` gives.
+    others : callable, optional
+        ``others(v, w)``: reductions that `slopes` needs, as (name, formula).
+    picks : bool
+        The results are values of the formula, or their indices: the derivative is the formula's,
+        where they were found.
     """
 
     name: str
@@ -139,6 +149,9 @@ class Reduction:
     scalar: bool = False
     repair: bool = False
     least: tuple[str, ...] = ()
+    slopes: Callable[..., tuple[Expr, Expr | None]] | None = None
+    others: Callable[..., tuple[tuple[str, Expr], ...]] = lambda v, w: ()
+    picks: bool = False
 
     def __post_init__(self) -> None:
         if not self.update and self.state and not self.pivoted:
@@ -175,11 +188,6 @@ class Reduction:
         return result
 
 
-def finite_pivot(m: Expr) -> Expr:
-    """Pivot for exponentials: 0 instead of an infinity, or inf - inf would give NaN."""
-    return o.where(o.lt(o.abs_(m), constant(INF)), m, constant(0))
-
-
 def _wide(x: Any) -> Any:
     return np.float64 if x.dtype == np.float32 else x.dtype
 
@@ -194,7 +202,10 @@ Reduction(
     merge=(a0 + b0,),
     finish=(a0,),
     numpy=lambda v, w, j0: (v.sum(-2, dtype=_wide(v)),),
+    slopes=lambda v, w, r, others: (constant(1), None),
 )
+
+
 Reduction(
     "prod",
     "Product.",
@@ -202,6 +213,8 @@ Reduction(
     merge=(a0 * b0,),
     finish=(a0,),
     numpy=lambda v, w, j0: (v.prod(-2, dtype=_wide(v)),),
+    slopes=slopes.prod_slopes,
+    others=slopes.prod_others,
 )
 
 
@@ -241,6 +254,7 @@ def _make_extremum(name: str, sign: int) -> None:
         update=(choice(v, a0),),
         numpy=lambda v, w, j0: meaning(v, w, j0)[:1],
         least=("values",) if sign > 0 else (),
+        picks=True,
     )
     tie = o.eq(b0, a0) & o.ne(kb, none) & (o.eq(ka, none) | o.lt(kb, ka))
     take_b = better(b0, a0) | tie
@@ -254,6 +268,7 @@ def _make_extremum(name: str, sign: int) -> None:
         numpy=meaning,
         repair=True,
         least=("values", "indices") if sign > 0 else (),
+        picks=True,
     )
     least = ("indices",) if sign > 0 else ()
     doc = f"Index of the {word.lower()} value."
@@ -299,6 +314,7 @@ Reduction(
     finish=(finite_pivot(a0) + o.log(state_a(1)),),
     numpy=_pivoted(False, True),
     pivoted=True,
+    slopes=lambda v, w, r, others: (slopes.share(v, r), None),
 )
 Reduction(
     "logsumexp_weight",
@@ -308,6 +324,7 @@ Reduction(
     finish=(finite_pivot(a0) + o.log(state_a(1)),),
     numpy=_pivoted(True, False),
     pivoted=True,
+    slopes=slopes.weighted_slopes,
     weighted=True,
     scalar=True,
 )
@@ -319,6 +336,8 @@ Reduction(
     finish=(state_a(2) / state_a(1),),
     numpy=_pivoted(True, True),
     pivoted=True,
+    slopes=slopes.mean_slopes,
+    others=lambda v, w: (("logsumexp", v),),
     weighted=True,
     scalar=True,
 )
@@ -363,4 +382,4 @@ for _name, _keep, _doc in (
     ("argKmin", ("indices",), "Indices of the K smallest values, in ascending order of value."),
     ("Kmin_argKmin", ("values", "indices"), "K smallest values, and their indices."),
 ):
-    Reduction(_name, _doc, keep=_keep, scalar=True)
+    Reduction(_name, _doc, keep=_keep, scalar=True, picks=True)

@@ -87,14 +87,16 @@ class Scaled:
 MAX_TERMS = 64
 """Products of more terms are not followed; only absurd formulas have them below a root."""
 
-_ALIKE = (o.neg, o.abs_, o.sum_, o.min_, o.max_, o.contract, o.take, o.repeat, o.tile)
+_ALIKE = (o.neg, o.abs_, o.sum_, o.min_, o.max_, o.contract, o.take, o.put, o.repeat,
+          o.tile)  # fmt: skip
 """A multiple of the argument gives that multiple of the result."""
 _SUMS = (o.add, o.sub, o.minimum, o.maximum, o.concat, o.where)
 """Likewise, if all arguments (but a condition) are multiplied."""
 _DEGREES = {o.square: (2, 1), o.inv: (-1, 1), o.sqrt: (1, 2), o.rsqrt: (-1, 2),
+            o.root_inverse: (-1, 2),
             o.mul: (1, 1), o.div: (1, 1)}  # fmt: skip
 """Degree of the result, as a fraction, in the argument or the first of two."""
-_ROOTS = (o.sqrt, o.rsqrt)
+_ROOTS = (o.sqrt, o.rsqrt, o.root_inverse)
 
 
 @lru_cache

@@ -152,6 +152,15 @@ MEANINGS: dict[str, Callable[..., Any]] = {
         -1,
     ),
     "take": lambda x, start, step, n: np.stack([x[..., start + step * k] for k in range(n)], -1),
+    "put": lambda x, start, step, n: np.stack(
+        [
+            x[..., list(range(start, -1 if step < 0 else n, step)).index(k)]
+            if k in [start + step * at for at in range(x.shape[-1])]
+            else 0 * x[..., 0]
+            for k in range(n)
+        ],
+        -1,
+    ),
     "elem": lambda x, i: x[..., [i]],
     "extract": lambda x, i, d: np.roll(x, -i, -1)[..., :d],
     "repeat": lambda x, n: np.stack([x] * n, -1).reshape(*x.shape[:-1], -1),
@@ -172,6 +181,7 @@ PARAMS: dict[str, list[tuple[Any, ...]]] = {
     "elem": [(0,), (-1,)],
     "extract": [(1, 2), (-2, 1)],
     "take": [(0, 1, 2), (2, -1, 3), (0, 2, 2)],
+    "put": [(1, 2, 8), (5, -2, 6), (2, -1, 3), (0, 1, 4), (1, 1, 4)],
     "repeat": [(2,)],
     "tile": [(2,)],
     "contract": [(3, 3, 1), (2, 1, 3)],
@@ -333,8 +343,9 @@ def test_sum_of_values(name: str, dtype: str, backend: str) -> None:
 @pytest.mark.parametrize("name", list(OPS))
 def test_entry_is_complete(name: str) -> None:
     op = OPS[name]
-    ways = [op.expand is not None, op.index is not None, bool(op.fold), bool(op.code), op.parts]
-    assert ways.count(True) == 1, "an entry is one of: derived, index map, fold, code"
+    ways = [op.expand is not None, op.index is not None, bool(op.fold), bool(op.code)]
+    ways.append(op.parts is not None)
+    assert ways.count(True) == 1, "an entry is one of: derived, index map, fold, code, parts"
     assert op.expand is not None or op.numpy is not None
     assert op.doc.endswith(".")
     assert op.domain[0] < op.domain[1]

@@ -12,6 +12,7 @@ from georeduce.engine.codegen import ir
 from georeduce.engine.codegen.ir import Index, Load, Loop, Program, Store, Yield, verify, walk
 from georeduce.engine.codegen.lower import hoist, lower
 from georeduce.engine.codegen.schedule import cost, schedule
+from georeduce.engine.errors import ShapeError
 from georeduce.engine.formula import derived as d
 from georeduce.engine.formula import ops as o
 from georeduce.engine.formula.expr import Expr, constant, variable
@@ -134,6 +135,21 @@ def test_index_maps_are_what_numpy_says(name: str) -> None:
         assert [op.index(k, some, 5) for k in range(len(expected))] == list(expected)
         symbolic = op.index(Index("d", 0, len(expected) - 1), some, 5)
         assert [evaluate(symbolic, d=k) for k in range(len(expected))] == list(expected)
+
+
+def test_a_known_component_of_parts_is_not_chosen_among_them() -> None:
+    parts = o.concat(o.put(o.mul(x, y), 5, -2, 7), y)
+    for k, made_of in {1: "mul", 2: "constant", 5: "mul", 8: "load"}.items():
+        body = lower(o.take(parts, k, 1, 1), None).pair
+        assert not any(isinstance(s, ir.Choose) for s in walk(body))
+        computed = operations(body) or [type(s).__name__.lower() for s in body[:1]]
+        assert computed == [made_of]
+
+
+@pytest.mark.parametrize("start_step", [(0, 0), (1, 3), (2, -2), (-1, 1), (7, 1)])
+def test_parts_outside_of_the_result_are_refused(start_step: tuple[int, int]) -> None:
+    with pytest.raises(ShapeError, match=r"^put: Expected places from 0 to 6, each another, but"):
+        o.put(x, *start_step, 7)
 
 
 def test_spans_of_folds_are_what_numpy_says() -> None:
