@@ -63,6 +63,9 @@ class ndarray:  # noqa: N801  (CuPy's name)
     def _view(self, host: np.ndarray[Any, Any]) -> ndarray:
         return ndarray(host, self._device, self if self._base is None else self._base)
 
+    def copy(self) -> ndarray:
+        return ndarray(self._host.copy(), self._device)
+
     def __getitem__(self, key: Any) -> ndarray:
         key = key._host if isinstance(key, ndarray) else key
         result = self._host[key]
@@ -244,9 +247,6 @@ class FakeCupy(types.ModuleType):
         copy = self.empty(x.shape, x.dtype)
         copy.set(np.ascontiguousarray(x).reshape(x.shape))
         return copy
-
-    def ascontiguousarray(self, x: ndarray) -> ndarray:
-        return ndarray(np.ascontiguousarray(x._host), x._device)
 
     def asnumpy(self, x: ndarray) -> np.ndarray[Any, Any]:
         return x.get()

@@ -38,9 +38,6 @@ class Machine(Protocol):
     def pointer(self, a: Any) -> int:
         """Return where an array begins."""
 
-    def contiguous(self, a: Any) -> Any:
-        """Return a copy in order."""
-
     def launch(self, name: str, grid: int, block: tuple[int, int], call: int, step: int) -> None:
         """Start a kernel on arguments that lie at `call`."""
 
@@ -172,8 +169,8 @@ def _slots(
     varying = ""
     for slot, axis, _ in k.program.slots:
         a = data.arrays[slot]
-        if any(n % a.itemsize for n in a.strides):
-            a = machine.contiguous(a)
+        if any(n % a.itemsize for n in (*a.strides, machine.pointer(a))):
+            a = a.copy()  # in order, and aligned
         alive.append(a)
         at = 0
         if math.prod(a.shape[:-2]) > 1:

@@ -47,10 +47,6 @@ class Device:
         """Return where an array begins."""
         return int(a.data.ptr)
 
-    def contiguous(self, a: Any) -> Any:
-        """Return a copy in order."""
-        return self._cupy.ascontiguousarray(a)
-
     def launch(self, name: str, grid: int, block: tuple[int, int], call: int, step: int) -> None:
         """Start a kernel on the current stream."""
         self._functions[name]((grid,), block, (np.uint64(call), np.int64(step)))

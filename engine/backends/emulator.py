@@ -118,10 +118,6 @@ class Host:
         self._arrays.append(a)
         return int(a.ctypes.data)
 
-    def contiguous(self, a: Array) -> Array:
-        """Return a copy in order."""
-        return np.ascontiguousarray(a)
-
     def launch(self, name: str, grid: int, block: tuple[int, int], call: int, step: int) -> None:
         """Run a kernel."""
         arrays = [byte_bounds(a) for a in self._arrays if a.size]

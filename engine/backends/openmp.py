@@ -304,7 +304,7 @@ def _slots(k: Loaded, data: Data) -> tuple[tuple[list[int], list[Any]], int, int
         size = a.itemsize
         stride, step = a.strides[-2:]
         if stride % size or step % size or not a.flags.aligned:
-            a = np.ascontiguousarray(a)
+            a = a.copy()  # in order, and aligned
             stride, step = a.strides[-2:]
         alive.append(a)
         words += (a.__array_interface__["data"][0], stride // size, step // size)
