@@ -20,7 +20,7 @@ from .formula.expr import Expr, variables
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, apply, join
 from .methods import build, pair_axis
-from .pullback import Compute, Picks, pull_back, push_forward
+from .pullback import Compute, Picks, filled, pull_back, push_forward
 
 # --- Of reductions, as arrays -------------------------------------------------------------------
 
@@ -88,8 +88,8 @@ def vjp(
         picks = Picks(task, arrays, indices)
         bar = _checked(cotangent, result)
         compute = _compute(picks.task.dtype, data._replace(M=picks.rows, N=1, K=0), how)
-        flat = picks.flat(bar), picks.flat(result)
-        found = pull_back(picks.task, picks.arrays, slots, *flat, compute)
+        values = result.reshape(*data.batch, -1, 1)
+        found = pull_back(picks.task, picks.arrays, slots, picks.flat(bar), values, compute)
         found = {slot: picks.scatter(part, slot) for slot, part in found.items()}
     else:
         (result,) = run(task, data, **how)
@@ -97,7 +97,7 @@ def vjp(
         found = pull_back(task, arrays, slots, bar, result, _compute(task.dtype, data, how))
     gradients = []
     for slot, v in zip(slots, wrt, strict=True):
-        whole = found[slot] if slot in found else arrays[slot] * 0
+        whole = found[slot] if slot in found else filled(arrays[slot], 0)
         gradients.append(whole.reshape(v.slots[0].shape))
     return result, tuple(gradients)
 
@@ -162,8 +162,8 @@ def jvp(
         picks = Picks(task, arrays, indices)
         there = {slot: picks.gather(t, slot) for slot, t in given.items()}
         compute = _compute(picks.task.dtype, data._replace(M=picks.rows, N=1, K=0), how)
-        flat = picks.flat(result)
-        slope = push_forward(picks.task, picks.arrays, there, flat, compute)
+        values = result.reshape(*data.batch, -1, 1)
+        slope = push_forward(picks.task, picks.arrays, there, values, compute)
         return result, picks.flat(slope).reshape(result.shape)
     (result,) = run(task, data, **how)
     slope = push_forward(task, arrays, given, result, _compute(task.dtype, data, how))
@@ -205,7 +205,7 @@ def _with_indices(task: Task) -> Task:
 
 def _checked(cotangent: Any, result: Any) -> Any:
     if cotangent is None:
-        return result * 0 + 1
+        return filled(result, 1)
     if tuple(np.shape(cotangent)) != tuple(result.shape):
         what = f"a cotangent of shape {tuple(result.shape)}, as the result"
         raise ShapeError(expected(what, f"{np.shape(cotangent)}"))

@@ -155,7 +155,8 @@ class Picks:
 
     def flat(self, cotangent: Any) -> Any:
         """Return cotangents of results as those of pairs."""
-        return cotangent.reshape(*self._batch, -1, 1) * self._valid
+        flat = cotangent.reshape(*self._batch, -1, 1)
+        return _module(flat).where(self._valid, flat, 0 * self._valid)
 
     def scatter(self, rows: Any, slot: int) -> Any:
         """Return gradients of pairs, summed up for each point: the transpose of `gather`."""
@@ -171,40 +172,45 @@ class Picks:
         return _sum_to(whole, shape)
 
 
+def _module(a: Any) -> Any:
+    """Return the library of an array."""
+    return np if isinstance(a, np.ndarray) else sys.modules[library_of(a)]
+
+
+def filled(like: Any, value: float) -> Any:
+    """Return an array of one number, of the shape, dtype and library of another."""
+    return _module(like).full_like(like, value)
+
+
 def _as(numbers: Any, arrays: Sequence[Any]) -> Any:
     """Return a NumPy array in the library, and on the device, of other arrays."""
     like = next((a for a in arrays if not isinstance(a, np.ndarray)), None)
     if like is None:
         return numbers
     if library_of(like) == "torch":
-        return sys.modules["torch"].from_numpy(numbers).to(like.device)
-    return sys.modules["cupy"].asarray(numbers)
+        return _module(like).from_numpy(numbers).to(like.device)
+    return _module(like).asarray(numbers)
 
 
 def _broadcast(a: Any, shape: tuple[int, ...]) -> Any:
-    if isinstance(a, np.ndarray):
-        return np.broadcast_to(a, shape)
-    if library_of(a) == "torch":
-        return a.expand(shape)
-    return sys.modules["cupy"].broadcast_to(a, shape)
+    return _module(a).broadcast_to(a, shape)
 
 
 def _take_along(a: Any, index: Any) -> Any:
-    if isinstance(a, np.ndarray):
-        return np.take_along_axis(a, index, axis=-2)
-    if library_of(a) == "torch":
-        return a.gather(-2, index)
-    return sys.modules["cupy"].take_along_axis(a, index, axis=-2)
+    return (
+        a.gather(-2, index)
+        if library_of(a) == "torch"
+        else _module(a).take_along_axis(a, index, -2)
+    )
 
 
 def _add_along(rows: Any, index: Any, n: int) -> Any:
-    r"""Return (\\*batch, n, dim): rows with the same index summed."""
+    r"""Return (\*batch, n, dim): rows with the same index summed."""
+    library = _module(rows)
+    shape = (*rows.shape[:-2], n, rows.shape[-1])
     if library_of(rows) == "torch":
-        whole = rows.new_zeros((*rows.shape[:-2], n, rows.shape[-1]))
-        return whole.scatter_add(-2, index.expand(rows.shape), rows)
-    library = np if isinstance(rows, np.ndarray) else sys.modules["cupy"]
-    whole = library.zeros((*rows.shape[:-2], n, rows.shape[-1]), rows.dtype)
-    at = np.ix_(*(range(length) for length in rows.shape[:-2]))
-    lead = tuple(library.asarray(b)[..., None] for b in at)
-    library.add.at(whole, (*lead, index[..., 0]), rows)
+        return rows.new_zeros(shape).scatter_add(-2, index.expand(rows.shape), rows)
+    whole = library.zeros(shape, rows.dtype)
+    lead = np.ix_(*(range(length) for length in rows.shape[:-2]))
+    library.add.at(whole, (*(library.asarray(b)[..., None] for b in lead), index[..., 0]), rows)
     return whole

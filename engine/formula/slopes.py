@@ -39,17 +39,20 @@ def chosen(b: Expr, g: Expr) -> tuple[Expr, Expr]:
     return o.where(b, g, constant(0)), o.where(b, constant(0), g)
 
 
+def nonzero(x: Expr) -> Expr:
+    """Return `x`, or 1 where it is 0: what is 0 anyway may be divided by it, to any order."""
+    return o.where(o.eq(x, constant(0)), constant(1), x)
+
+
 def powers(g: Expr, e: Expr, x: Expr, y: Expr) -> tuple[Expr, Expr]:
     """Return the cotangents of x ** y: of x where y is 0, and of y where x is 0, they are 0."""
-    none = constant(0)
-    of_x = o.where(o.eq(y, none), none, g * y * o.pow_(x, y - 1))
-    return of_x, o.where(o.eq(x, none), none, g * e * o.log(x))
+    base = o.where(o.eq(y, constant(0)), constant(1), x)
+    return g * y * o.pow_(base, y - 1), g * e * o.log(nonzero(x))
 
 
 def angle(g: Expr, y: Expr, x: Expr) -> tuple[Expr, Expr]:
     """Return the cotangents of ``atan2(y, x)``, 0 at the origin."""
-    r = o.square(x) + o.square(y)
-    scaled = o.where(o.eq(r, constant(0)), constant(0), g / r)
+    scaled = g / nonzero(o.square(x) + o.square(y))
     return scaled * x, -(scaled * y)
 
 
@@ -95,7 +98,7 @@ def prod_slopes(v: Expr, w: Any, r: Expr, others: tuple[Expr, Expr]) -> tuple[Ex
     rest, zeros = others
     _0 = constant(0)
     at_zero = o.where(o.gt(zeros, constant(1)), _0, rest)
-    return o.where(o.eq(v, _0), at_zero, o.where(o.gt(zeros, _0), _0, rest / v)), None
+    return o.where(o.eq(v, _0), at_zero, o.where(o.gt(zeros, _0), _0, rest / nonzero(v))), None
 
 
 def prod_others(v: Expr, w: Any) -> tuple[tuple[str, Expr], ...]:
