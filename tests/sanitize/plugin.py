@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from sanitize import guard
 from sanitize.sanitizers import NAME, SANITIZERS
 
-from georeduce.engine.backends import _burst, _cache, _compiler, openmp
+from georeduce.engine.backends import _burst, _cache, _compiler, emulator, openmp
 from georeduce.engine.config import set_options
 
 
@@ -27,6 +28,7 @@ def install() -> None:
         flags = [flag for flag in _compiler._FLAGS if not flag.startswith("-O")]
         _compiler._FLAGS = (*flags, *sanitizer.flags)  # type: ignore[assignment]
     _cache.open_library = open_library  # type: ignore[attr-defined]
+    emulator.BACKEND.prepare = lambda tasks: None  # type: ignore[method-assign]
     if sanitizer.threads:
         ctypes.CDLL(None).georeduce_stand_in()  # AttributeError: GNU's runtime would be used
         set_options(n_threads=sanitizer.threads)
@@ -36,6 +38,18 @@ def install() -> None:
     elif sanitizer.name == "fence":
         separate(guard.Fence)
         fence_arguments()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the emulator out: its threads are fibers, of which sanitizers of threads know nothing.
+
+    It has checks of its own.
+    """
+    items[:] = [item for item in items if "emulator" not in _parameters(item)]
+
+
+def _parameters(item: pytest.Item) -> list[object]:
+    return list(getattr(getattr(item, "callspec", None), "params", {}).values())
 
 
 def open_library(content: bytes) -> ctypes.CDLL:
