@@ -18,6 +18,8 @@ from georeduce.engine.errors import ArgumentError, BackendError, CompileError, D
 from georeduce.engine.methods import build
 
 CASES = [c for c in (*ALONG_J, *ALONG_I[::5], *WEIGHTED[:2], *FORMS[::4]) if c.dtype == "float32"]
+WIDE = ("sum", "argmin", "Kmin_argKmin", "logsumexp")
+CASES += [c for c in ALONG_J if c.dtype == "float64" and c.reduction in WIDE]
 
 
 @pytest.fixture
@@ -110,6 +112,18 @@ def test_a_second_call_compiles_and_loads_nothing(cupy: Any, rng: np.random.Gene
         gaussian(points(rng, 5, 3), points(rng, 7, 3)).sum(axis=1, backend="cuda")
     assert len(compiled) == 1, "another device of the same kind takes what is kept"
     assert len(get_backend("cuda")._loaded) == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize(
+    ("capability", "arch"), [("121", "compute_120"), ("89", "compute_80"), ("70", "sm_70")]
+)
+def test_a_device_that_nvrtc_does_not_know_gets_ptx(
+    capability: str, arch: str, cupy: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cupy.cuda.Device, "compute_capability", capability)
+    gaussian(points(rng, 5, 3), points(rng, 7, 3)).sum(axis=1, backend="cuda")
+    assert cupy.cuda.nvrtc.compiled[-1][0] == f"-arch={arch}", "NVRTC says of an older one itself"
 
 
 def test_arrays_on_two_devices_are_refused(cupy: Any, rng: np.random.Generator) -> None:
