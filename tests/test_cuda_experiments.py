@@ -85,6 +85,21 @@ def test_kept_figures_are_within_the_limits(arch: str) -> None:
             assert line["spill_bytes_all"] == 0, name
 
 
+# Which device a kernel is compiled for alternates; `python -m experiments cuda_static` does all.
+@pytest.mark.parametrize(
+    ("kernel", "arch"),
+    [(k, cuda_static.ARCHS[(n + n // 6) % 3]) for n, k in enumerate(cuda_static.KERNELS)],
+    ids=str,
+)
+def test_kernels_are_within_the_limits(kernel: cuda_static.Kernel, arch: str, nvrtc: Any) -> None:
+    if cuda_static.disassembler() is None:
+        pytest.skip("needs nvdisasm, as in georeduce[nvrtc]")
+    line = cuda_static.examine(kernel, arch, nvrtc)
+    assert line["registers"] > 0
+    assert line["limit"] is None or line["value"] <= line["limit"]
+    assert line["spill_bytes_all"] == 0 or kernel.D > 100
+
+
 @pytest.mark.compiler
 @pytest.mark.parametrize("name", ["gauss-D3", "logsumexp-D3", "10nn-D10", "kmeans-assign"])
 def test_speed_is_measured_on_a_double(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
