@@ -287,6 +287,19 @@ def latest() -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
             yield name, found[name]
 
 
+def measured_on(lines: list[dict[str, Any]]) -> str:
+    """Say on how many arguments functions were measured; those on all floats are named."""
+    told = []
+    for dtype in ("float32", "float64"):
+        of = [line for line in lines if line["dtype"] == dtype]
+        counts = sorted({line["arguments"] for line in of} - {2**32})
+        if counts:
+            told.append(f"{dtype} on {' or '.join(f'{n:,}' for n in counts)} arguments")
+        if swept := [f"`{line['case']}`" for line in of if line["arguments"] == 2**32]:
+            told.append(f"{', '.join(swept) if counts else dtype} on all 2^32 floats")
+    return "; ".join(told)
+
+
 def render() -> str:
     """Return the README's table."""
     rows = ["| function | float32: ulp | at | float64: ulp | at | falls by | |"]
@@ -303,15 +316,13 @@ def render() -> str:
         falls = "" if name in TWO else f"{fall:g}"
         rows.append(f"| `{name}` | {' | '.join(cells)} | {falls} | {NOTES.get(name, '')} |")
     counted = [line for name, lines in some.items() if name not in TWO for line in lines.values()]
-    size = {d: {x["arguments"] for x in counted if x["dtype"] == d} for d in ("float32", "float64")}
     if not counted:
         return "No results yet: `python -m experiments accuracy` makes some."
     exact = ", ".join(f"`{name}`" for name in EXACT)
-    many = {d: ", ".join(f"{n:,}" for n in sorted(s)) for d, s in size.items()}
-    how = "; ".join(f"{d} on {s} arguments" for d, s in many.items())
     isas = sorted({line["machine"]["isa"] for line in counted})
     made = sorted({line["versions"]["compiler"] for line in counted})
-    text = f"Exact: {exact}. Measured: {how}; on {', '.join(isas)}, {', '.join(made)}."
+    where = ", ".join([*isas, *made])
+    text = f"Exact: {exact}. Measured: {measured_on(counted)}; on {where}."
     return "\n".join([*rows, "", text])
 
 

@@ -1,6 +1,6 @@
 """What NVRTC makes of 40 kernels, without a GPU: registers, spills, and instructions for a pair.
 
-Needs CuPy and the packages nvidia-cuda-nvrtc and nvidia-cuda-nvdisasm, no driver.
+Needs what georeduce[nvrtc] brings, no driver.
 """
 
 from __future__ import annotations
@@ -159,10 +159,15 @@ def read_resources(log: str) -> dict[str, dict[str, int]]:
     return found
 
 
+def disassembler() -> str | None:
+    """Return the path of nvdisasm, from the toolkit or from NVIDIA's package."""
+    places = Path(sysconfig.get_paths()["purelib"], "nvidia").glob("*/bin/nvdisasm")
+    return shutil.which("nvdisasm") or next(map(str, places), None)
+
+
 def disassemble(cubin: bytes) -> str:
     """Return the machine code of a cubin as nvdisasm prints it."""
-    places = Path(sysconfig.get_paths()["purelib"], "nvidia").glob("*/bin/nvdisasm")
-    tool = shutil.which("nvdisasm") or next(map(str, places), None)
+    tool = disassembler()
     if tool is None:
         raise SystemExit("Expected nvdisasm, but found none. Install nvidia-cuda-nvdisasm.")
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:

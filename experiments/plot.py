@@ -74,15 +74,15 @@ def instructions(line: Line) -> str:
 
 def speeds(lines: dict[tuple[str, str], Line]) -> list[str]:
     """Return the table of cases: a row for both dtypes, the peer that counts first."""
-    rows = ["| case | M x N | dtype | Gpairs/s | ours is faster than | of peak | instructions |"]
-    rows.append("|---|---|---|---:|---|---:|---:|")
+    columns = ("case", "M x N", "dtype", "Gpairs/s", "spread", "ours is faster than", "of peak")
+    rows = [f"| {' | '.join(columns)} | instructions |", "|---|---|---|---:|---:|---|---:|---:|"]
     for line in sorted(
         lines.values(), key=lambda line: [case for case, _ in lines].index(line["case"])
     ):
         sizes = "{M:,} x {N:,}".format(**line["sizes"])
         peers = sorted(line["peers"], key=lambda p: p["name"] != line.get("peer"))
         told = ", ".join(f"{p['name']} x {times(p['ratio'])}" for p in peers)
-        speed = f"{line['dtype']} | {line['gpairs_per_s']:.2f}"
+        speed = f"{line['dtype']} | {line['gpairs_per_s']:.2f} | {line['spread']:.0%}"
         rows.append(
             f"| {title(line)} | {sizes} | {speed} | {told} | {share(line)} | {instructions(line)} |"
         )

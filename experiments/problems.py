@@ -228,8 +228,8 @@ MEASURES = {
     ),
     # On the sphere, where the squared distance and the scalar product order points alike.
     "cosine": Measure(
-        METRICS["cosine"].plain, exact=_sqdist, prepare=lambda x: METRICS["cosine"].prepare(x)[:1],
-        faiss="IndexFlatIP", sklearn="sqeuclidean",
+        METRICS["cosine"].regular, exact=_sqdist, faiss="IndexFlatIP", sklearn="sqeuclidean",
+        prepare=lambda x: METRICS["cosine"].prepare(x)[:1],
     ),
     "inner": Measure(
         lambda x, y: -(x | y), lambda x, y: -(x * y).sum(-1), relative=False,

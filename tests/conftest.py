@@ -7,6 +7,7 @@ import os
 import zlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -93,3 +94,14 @@ def backend(request: pytest.FixtureRequest) -> str:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Random numbers of the test's own: the same on every run, others for every test."""
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def nvrtc() -> Any:
+    """NVRTC as CuPy wraps it, which needs no GPU."""
+    try:
+        compiler = importlib.import_module("cupy").cuda.nvrtc
+        compiler.getVersion()
+    except Exception as error:  # CuPy says in many ways that a library was not found
+        pytest.skip(f"needs NVRTC, as in georeduce[nvrtc]: {error}")
+    return compiler

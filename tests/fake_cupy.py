@@ -157,7 +157,9 @@ class RawModule:
         if self._program is None:
             with open(self._path, encoding="utf-8") as file:
                 arch, source = file.read().removesuffix("\0").split("\n", 1)
-            assert arch == f"sm_{Device().compute_capability}"
+            kind, number = arch.split("_")
+            mine = int(Device().compute_capability)
+            assert int(number) == mine if kind == "sm" else int(number) <= mine
             self._program = Program(source, checked=True)
 
         def run(grid: Any, block: Any, args: Any) -> None:
@@ -193,6 +195,9 @@ class FakeNvrtc(types.ModuleType):
     def getVersion(self) -> tuple[int, int]:
         return 13, 0
 
+    def getSupportedArchs(self) -> tuple[int, ...]:
+        return 75, 80, 90, 120
+
     def createProgram(self, source: str, name: str, headers: Any, include_names: Any) -> list[str]:
         assert "#include" not in source
         return [source, ""]
@@ -204,6 +209,11 @@ class FakeNvrtc(types.ModuleType):
         program[1] = options[0].removeprefix("-arch=")
 
     def getCUBIN(self, program: list[str]) -> bytes:
+        assert program[1].startswith("sm_")
+        return f"{program[1]}\n{program[0]}".encode()
+
+    def getPTX(self, program: list[str]) -> bytes:
+        assert program[1].startswith("compute_")
         return f"{program[1]}\n{program[0]}".encode()
 
     def getProgramLog(self, program: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import fake_cupy
@@ -85,13 +86,33 @@ def test_kept_figures_are_within_the_limits(arch: str) -> None:
             assert line["spill_bytes_all"] == 0, name
 
 
+# Which device a kernel is compiled for alternates; `python -m experiments cuda_static` does all.
+@pytest.mark.parametrize(
+    ("kernel", "arch"),
+    [(k, cuda_static.ARCHS[(n + n // 6) % 3]) for n, k in enumerate(cuda_static.KERNELS)],
+    ids=str,
+)
+def test_kernels_are_within_the_limits(kernel: cuda_static.Kernel, arch: str, nvrtc: Any) -> None:
+    if cuda_static.disassembler() is None:
+        pytest.skip("needs nvdisasm, as in georeduce[nvrtc]")
+    line = cuda_static.examine(kernel, arch, nvrtc)
+    assert line["registers"] > 0
+    assert line["limit"] is None or line["value"] <= line["limit"]
+    assert line["spill_bytes_all"] == 0 or kernel.D > 100
+
+
 @pytest.mark.compiler
 @pytest.mark.parametrize("name", ["gauss-D3", "logsumexp-D3", "10nn-D10", "kmeans-assign"])
-def test_speed_is_measured_on_a_double(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speed_is_measured_on_a_double(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     cupy = fake_cupy.install(monkeypatch)
     monkeypatch.setattr(harness, "peer", lambda module: None)
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
     case = next(c for c in CASES if c.name == name).sized(40, 200)
-    line: Any = cuda.run(case, "float32", write=False, rounds=(2, 2))
+    cuda.run(case, "float32", rounds=(2, 2))
+    (line,) = harness.results()
+    assert line["experiment"] == "cuda"
     assert line["device"] == "an emulated device"
     assert line["gpairs_per_s"] > 0
     assert cupy.cuda.nvrtc.compiled, "it ran on the double"

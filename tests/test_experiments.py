@@ -311,9 +311,7 @@ def test_a_fallen_ratio_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         return quick_line(next(fresh))
 
     (sentence,) = check.watched([NEAR], stored, measure)  # 6.9, and once more, 6.8
-    assert "10nn-D3" in sentence
-    assert "faiss-cpu" in sentence
-    assert "6.80" in sentence
+    assert all(word in sentence for word in ("10nn-D3", "faiss-cpu", "6.80"))
     assert check.watched([NEAR], stored, measure) == []  # 6.9, and once more, 9.0
     assert check.watched([NEAR], stored, measure) == []  # 7.1
     assert check.watched([NEAR], {}, measure) == []  # nothing is stored

@@ -80,8 +80,8 @@ class Metric:
     surrogate : callable, optional
         What the search compares, of the LazyTensors of the prepared arrays: first all of the rows,
         then all of the columns. By default the formula.
-    plain : callable, optional
-        The surrogate, of the points alone, where all other prepared arrays are 0.
+    regular : callable, optional
+        The surrogate, of the points alone, where none is singular: all other prepared arrays are 0.
     finish : callable
         From the surrogate's values to distances, in NumPy.
     prepare : callable
@@ -97,7 +97,7 @@ class Metric:
     surrogate: Formula | None = None
     finish: Callable[..., Array] = _unchanged
     prepare: Callable[[Array], tuple[Array, ...]] = _as_they_are
-    plain: Formula | None = None
+    regular: Formula | None = None
     squares: bool = False
     aliases: tuple[str, ...] = ()
 
@@ -113,8 +113,8 @@ class Metric:
             for points, *rest in map(self.prepare, (queries, database))
         )
         formula = self.surrogate or self.formula
-        if self.plain and not any(a.any() for a in (*x[1:], *y[1:])):
-            formula, x, y = self.plain, x[:1], y[:1]
+        if self.regular and not any(a.any() for a in (*x[1:], *y[1:])):
+            formula, x, y = self.regular, x[:1], y[:1]
         value: LazyTensor = formula(*map(Vi, x), *map(Vj, y), **keywords)
         return value
 

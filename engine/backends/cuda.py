@@ -103,9 +103,9 @@ class CudaBackend(GpuBackend):
         device = cupy.cuda.Device()
         key = kernel, device.id
         if key not in self._loaded:
-            cubin = compile_cuda(preamble() + kernel.source, f"sm_{device.compute_capability}")
+            code = compile_cuda(preamble() + kernel.source, f"sm_{device.compute_capability}")
             with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-                file.write(cubin)
+                file.write(code)
                 file.flush()
                 module = cupy.RawModule(path=file.name)
                 names = [f"{what}_{kernel.name}" for what in kernel.entries()]

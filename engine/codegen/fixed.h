@@ -12,6 +12,18 @@
 #include <arm_neon.h>
 #endif
 
+// The VNNI instruction is written in assembly, of which the address sanitizer does not see what it reads.
+#ifdef __has_feature // Clang's, and of GCC since 14; older ones have a macro
+#if __has_feature(address_sanitizer)
+#define GR_ASAN 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define GR_ASAN 1
+#endif
+#if GR_AVX512 && defined(__AVX512VNNI__) && !GR_ASAN
+#define GR_VNNI 1
+#endif
+
 namespace gr {
 
 // ---- integers ----------------------------------------------------------------------------------------------
@@ -61,7 +73,7 @@ GR_INLINE void add_products(mf &sum, const int32_t *x, mf y) {
     const int32x4_t first = vmlal_lane_s16((int32x4_t)sum, vget_low_s16((int16x8_t)y), pair, 0);
     sum = (mf)vmlal_high_lane_s16(first, (int16x8_t)y, pair, 1);
 }
-#elif GR_AVX512 && defined(__AVX512VNNI__) && !defined(__SANITIZE_ADDRESS__) // which does not see what asm reads
+#elif GR_VNNI
 GR_INLINE mf arranged(mf y) { return y; }
 GR_INLINE mf held(mf y) { // in a register: GCC 12 loads it again for every use
     __asm__("" : "+v"(y));
@@ -105,7 +117,7 @@ GR_INLINE pairs absolute_difference(mf x, mf y) { // of numbers whose difference
 }
 // Add both numbers of each lane, times `unit` in both halves of its.
 GR_INLINE void add_pairs(mf &sum, pairs x, mf unit) {
-#if GR_AVX512 && defined(__AVX512VNNI__)
+#if GR_VNNI
     __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(unit));
 #else
     sum += products((mf)x, unit);

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from cases import ALONG_I, ALONG_J, FORMS, LONG, VECTORS, WEIGHTED, Case, groups
 
+from georeduce.engine.backends import get_backend
 from georeduce.engine.backends._base import Task
+from georeduce.engine.codegen.gpu import LONGEST, THREADS
 from georeduce.engine.formula.reductions import REDUCTIONS
 
 SIZES = (0, 1, 15, 16, 17, 1000)
@@ -89,3 +91,24 @@ def test_few_rows_and_many_columns(case: Case, backend: str, rng: np.random.Gene
 @pytest.mark.parametrize("case", ALONG_J, ids=str)
 def test_many_rows_and_few_columns(case: Case, backend: str, rng: np.random.Generator) -> None:
     case.check(backend, *case.tensors(rng, MANY, 3))
+
+
+@pytest.mark.parametrize("case", KEEPING, ids=str)
+def test_a_thousand_smallest(case: Case, backend: str, rng: np.random.Generator) -> None:
+    for M, N in ((3, 2500), (2, LONGEST - 1)):
+        case.check(backend, *case.tensors(rng, M, N), K=LONGEST)
+
+
+# --- On a GPU, tiles are larger -------------------------------------------------------------------
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("case", [*ALONG_J, *LONG], ids=str)
+def test_sizes_at_the_borders_of_gpu_tiles(case: Case, rng: np.random.Generator) -> None:
+    """Rows of a thread and of a block of threads, columns of a tile: one less, and one more."""
+    s = get_backend("emulator").kernel(case.task(), 3).schedule  # type: ignore[attr-defined]
+    rows, columns = (s.rows, THREADS * s.rows), (s.columns, s.column_block, 2 * s.column_block)
+    for M in (n + d for n in rows for d in (-1, 0, 1)):
+        case.check("emulator", *case.tensors(rng, M, s.columns + 1))
+    for N in (n + d for n in columns for d in (-1, 0, 1)):
+        case.check("emulator", *case.tensors(rng, s.rows + 1, N))

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import functools
 import json
+import platform
 import re
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
 from sanitize.planted import FAULTS
-from sanitize.sanitizers import SANITIZERS
+from sanitize.sanitizers import SANITIZERS, ask, macros
+
+from georeduce.engine.backends import _compiler
 
 pytestmark = [pytest.mark.compiler, pytest.mark.compiles]
 
@@ -66,3 +70,20 @@ def test_a_planted_fault_is_found(name: str, fault: str, folder: Path) -> None:
         assert status not in (0, 77), said
         assert re.search(REPORTS[fault], said), said
         assert "kernel.h:" in said, "the report names lines"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the instruction is of x86-64")
+@pytest.mark.parametrize(
+    ("flag", "left_out"),
+    [("-fsanitize=address", True), ("-D__has_feature(x)=1", True), ("-D__has_feature(x)=0", False)],
+    ids=["by its flag", "where the compiler has the feature", "without"],
+)
+def test_no_assembly_hides_what_it_reads(flag: str, left_out: bool) -> None:
+    compiler = _compiler.find_compiler()
+    assert compiler is not None
+    if "__clang__" in macros(compiler.command[0]) and flag.startswith("-D"):
+        pytest.skip("Clang has the feature of its own")
+    header = resources.files("georeduce.engine.codegen") / "fixed.h"
+    target = ("-march=x86-64", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vnni")
+    text = ask(compiler.command[0], "-std=c++17", *target, flag, "-E", "-x", "c++", str(header))
+    assert ("vpdpwssd" not in text) == left_out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import fake_cupy
@@ -13,11 +14,13 @@ import pytest
 from cases import ALONG_I, ALONG_J, FORMS, WEIGHTED, Case
 
 from georeduce.engine import LazyTensor, Vi, Vj
-from georeduce.engine.backends import get_backend, run
+from georeduce.engine.backends import _nvrtc, _store, get_backend, run
 from georeduce.engine.errors import ArgumentError, BackendError, CompileError, DTypeError
 from georeduce.engine.methods import build
 
 CASES = [c for c in (*ALONG_J, *ALONG_I[::5], *WEIGHTED[:2], *FORMS[::4]) if c.dtype == "float32"]
+WIDE = ("sum", "argmin", "Kmin_argKmin", "logsumexp")
+CASES += [c for c in ALONG_J if c.dtype == "float64" and c.reduction in WIDE]
 
 
 @pytest.fixture
@@ -110,6 +113,42 @@ def test_a_second_call_compiles_and_loads_nothing(cupy: Any, rng: np.random.Gene
         gaussian(points(rng, 5, 3), points(rng, 7, 3)).sum(axis=1, backend="cuda")
     assert len(compiled) == 1, "another device of the same kind takes what is kept"
     assert len(get_backend("cuda")._loaded) == 2  # type: ignore[attr-defined]
+
+
+def test_machine_code_is_kept(cupy: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its source, the options, the version of NVRTC and the kind of device."""
+    monkeypatch.setattr(_nvrtc, "_store", _store)
+    compiled = cupy.cuda.nvrtc.compiled
+    made = _nvrtc.compile_cuda("a", "sm_90")
+    assert _nvrtc.compile_cuda("a", "sm_90") == made
+    assert len(compiled) == 1
+    (file,) = folder.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert _nvrtc.compile_cuda("a", "sm_90") == made
+    assert len(compiled) == 2, "a file that is damaged is made anew"
+    for source, arch in (("b", "sm_90"), ("a", "sm_80")):
+        assert _nvrtc.compile_cuda(source, arch) != made
+    monkeypatch.setattr(cupy.cuda.nvrtc, "getVersion", lambda: (13, 1))
+    _nvrtc.compile_cuda("a", "sm_90")
+    monkeypatch.setattr(_nvrtc, "OPTIONS", ("-std=c++20",))
+    _nvrtc.compile_cuda("a", "sm_90")
+    assert len(compiled) == 6
+    monkeypatch.setenv("GEOREDUCE_ASSERT_CACHED", "1")
+    _nvrtc.compile_cuda("a", "sm_90")
+    with pytest.raises(AssertionError, match="Expected a source that is in the cache"):
+        _nvrtc.compile_cuda("c", "sm_90")
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize(
+    ("capability", "arch"), [("121", "compute_120"), ("89", "compute_80"), ("70", "sm_70")]
+)
+def test_a_device_that_nvrtc_does_not_know_gets_ptx(
+    capability: str, arch: str, cupy: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cupy.cuda.Device, "compute_capability", capability)
+    gaussian(points(rng, 5, 3), points(rng, 7, 3)).sum(axis=1, backend="cuda")
+    assert cupy.cuda.nvrtc.compiled[-1][0] == f"-arch={arch}", "NVRTC says of an older one itself"
 
 
 def test_arrays_on_two_devices_are_refused(cupy: Any, rng: np.random.Generator) -> None:

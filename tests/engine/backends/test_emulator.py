@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import ALONG_J, FORMS, LONG, VECTORS, WEIGHTED, Case
+from cases import ALONG_J, FORMS, LONG, VECTORS, WEIGHTED, Case, case_of
+from helpers import check
 
-from georeduce.engine import LazyTensor
+from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.backends import get_backend
 from georeduce.engine.backends._base import Task
 from georeduce.engine.backends._gpu import plan
@@ -126,6 +127,7 @@ def checked() -> Any:
     emulator.checked = True  # type: ignore[attr-defined]
     for n in range(0, len(CHECKED), 12):
         emulator.prepare([case.task() for case in CHECKED[n : n + 12]])
+    emulator.prepare([case.task() for case in UNSTAGED])
     yield emulator
     emulator.checked = False  # type: ignore[attr-defined]
 
@@ -137,6 +139,29 @@ def test_generated_kernels_keep_to_the_rules(
     for M, N in ((1, 1), (33, 65), (2, 5000), (5, 0)):
         case.check("emulator", *case.tensors(rng, M, N))
     case.check("emulator", *case.tensors(rng, 7, 70, ((2, 1), (3,))))
+
+
+# Not even a small tile fits into shared memory: columns are read where they lie.
+UNSTAGED = [case_of(name, 2500, "float32") for name in ("sum", "logsumexp", "argKmin")]
+UNSTAGED.append(case_of("argmin", 1500, "float64"))
+
+
+@pytest.mark.parametrize("case", UNSTAGED, ids=str)
+def test_points_beyond_shared_memory(case: Case, checked: Any, rng: np.random.Generator) -> None:
+    assert not checked.kernel(case.task(), 3).schedule.staged
+    for M, N in ((1, 1), (33, 9), (2, 70)):
+        case.check("emulator", *case.tensors(rng, M, N))
+
+
+def test_components_anywhere_in_memory(checked: Any, rng: np.random.Generator) -> None:
+    """Strides are no multiples of what is read, or negative, or 0."""
+    record = np.dtype([("name", "S2"), ("value", np.float32)])
+    odd = np.zeros((20, 3), record)
+    odd["value"] = rng.uniform(-1, 1, (20, 3))
+    x = odd["value"]
+    assert x.strides[1] % x.itemsize
+    for y in (x, x[::-2, ::-1], np.broadcast_to(x[0], (9, 3))):
+        check(Vi(x).sqdist(Vj(y)), "sum", backend="emulator")
 
 
 # --- Sizes that take another way -----------------------------------------------------------------
@@ -222,3 +247,35 @@ def tasks() -> list[list[Task]]:
 
 def test_every_reduction_is_checked() -> None:
     assert {c.reduction for c in CHECKED} == set(REDUCTIONS)
+
+
+# --- Exponentials of pairs ------------------------------------------------------------------------
+
+EXACT = np.float32(1.44269504)
+"""The constant of ``fast_exp``."""
+
+
+def exponentials(x: Any) -> Any:
+    """Return what a kernel has for exp(x), one pair each."""
+    zero = np.zeros((1, 1), np.float32)
+    return (Vi(x[:, None]) + Vj(zero)).exp().sum(axis=1, backend="emulator")[:, 0]
+
+
+def test_an_exponential_is_as_exact_as_its_documentation_says(rng: np.random.Generator) -> None:
+    """The argument's share is measured; that of the instruction is what NVIDIA says of it."""
+    x = np.concatenate([rng.uniform(-126 * np.log(2), 88, 10**6), rng.uniform(-1, 1, 10**5)])
+    x = x.astype(np.float32)
+    exact = np.exp(x.astype(np.float64))
+    share = np.abs(exponentials(x) / exact - 1)
+    rounding = np.finfo(np.float32).eps / 2
+    constant = abs(float(EXACT) * np.log(2) - 1)
+    size = np.abs(x.astype(np.float64))
+    library = 2 * rounding  # of exp2f, which stands in for the instruction
+    assert (share <= size * (rounding + constant) * (1 + rounding) + library).all()
+    assert (size * (rounding + constant) <= size * 2.0**-23).all(), "what device.h says"
+    assert share.max() > 40 * rounding, "the argument is rounded indeed"
+
+
+def test_exponentials_beyond_the_range() -> None:
+    x = np.array([-np.inf, -88, -87.4, 88.8, np.inf, np.nan], np.float32)
+    assert np.array_equal(exponentials(x), [0, 0, 0, np.inf, np.inf, np.nan], equal_nan=True)
