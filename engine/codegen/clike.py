@@ -148,6 +148,7 @@ class TilePrinter(Printer):
             for s in ir.walk(program.pair)
             if ir.defined(s)
         }
+        self.before: dict[str, Callable[[ir.Component], list[str]]] = {}
         self.after: dict[str, Callable[[ir.Component], list[str]]] = {}
 
     def tiles(self, indent: str) -> list[str]:
@@ -175,11 +176,15 @@ class TilePrinter(Printer):
         return "GR_UNROLL " if short else ""
 
     def _tile(self, body: Sequence[Statement], indent: str) -> list[str]:
-        lines = [f"{indent}GR_TILE {{", *self.block(body, indent + "    "), indent + "}"]
-        for s in body:
-            if isinstance(s, ir.Yield) and s.role in self.after:
-                lines += [indent + line for line in self.after[s.role](s.k)]
-        return lines
+        yields = [s for s in body if isinstance(s, ir.Yield)]
+        before, after = (
+            [line for s in yields if s.role in told for line in told[s.role](s.k)]
+            for told in (self.before, self.after)
+        )
+        lines = [*before, "GR_TILE {", *self.block(body, "    "), "}", *after]
+        if before:  # it has names of its own
+            lines = ["{", *("    " + line for line in lines), "}"]
+        return [indent + line for line in lines]
 
 
 Region = Loop | tuple[Statement, ...]

@@ -183,7 +183,9 @@ class CpuKernel:
             printer.after["value"] = self._pivot
             printer.yields["weight"] = lambda value, k: self._accumulate("weight", value, k)
         else:
+            printer.before["value"] = self._take_up
             printer.yields["value"] = self._fold
+            printer.after["value"] = self._put_down
         return [
             "    template <int R, int C, bool MASKED>",
             "    GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,",
@@ -194,17 +196,32 @@ class CpuKernel:
             "    }",
         ]
 
+    def _take_up(self, k: Component) -> list[str]:
+        """Hold the lanes of a component in registers while a tile passes over them."""
+        kinds = {"real": "V", "index": "I", "boolean": "B"}
+        lines = []
+        for n, s in enumerate(self.entry.state):
+            load = f"for (int r = 0; r < R; r++) f{n}[r] = lanes[r].s{n}[{index_text(k)}];"
+            lines += [f"{kinds[s.kind]} f{n}[R];", f"GR_UNROLL {load}"]
+        return lines
+
+    def _put_down(self, k: Component) -> list[str]:
+        lines = []
+        for n in range(len(self.entry.state)):
+            store = f"for (int r = 0; r < R; r++) lanes[r].s{n}[{index_text(k)}] = f{n}[r];"
+            lines.append(f"GR_UNROLL {store}")
+        return lines
+
     def _fold(self, value: str, k: Component) -> list[str]:
         """Fold a value into its lanes; columns past the end leave them as they are."""
         e = self.entry
-        at = index_text(k)
         bound: dict[Expr, str] = {v: value, t: value, j: "j"}
         for n, s in enumerate(e.state):
-            bound[state_a(n, s.kind)] = f"lanes[r].s{n}[{at}]"
+            bound[state_a(n, s.kind)] = f"f{n}[r]"
         lines, names = scalars(PAIRS, e.update, bound, "u")
         if any(j in postorder(u) for u in e.update):
             lines.insert(0, "const I j = iota<T>() + (at + c * L);")
-        return lines + self._masked(names, [f"lanes[r].s{n}[{at}]" for n in range(len(names))])
+        return lines + self._masked(names, [f"f{n}[r]" for n in range(len(names))])
 
     @staticmethod
     def _masked(names: list[str], targets: list[str]) -> list[str]:

@@ -58,7 +58,8 @@ def schedule(program: Program, reduction: Reduction) -> Schedule:
     R x C terms of a sum over components, whose partial sums stay in registers: R = 6 and C = 4 (2)
     need 24 (12) of 32 (16). Broadcasts share their units with arithmetic on some processors, so
     that C counts more than R. Where functions dominate, whose constants and intermediate values
-    want registers, a small tile is as fast.
+    want registers, a small tile is as fast. Where values have many components, of which each has a
+    lane in memory, a large tile serves R x C terms by a load and a store of R of them.
 
     In long straight code compilers spill the partial sums of a large tile, the sooner where the
     lanes of a state want registers too.
@@ -69,7 +70,9 @@ def schedule(program: Program, reduction: Reduction) -> Schedule:
     work = cost(program.pair)
     functions = work - sum(cost(loop.body) for loop in loops) >= FUNCTION
     long = any(loop.extent > 16 for loop in loops)
-    if per_value > 4 or accumulators > 2:
+    if per_value > 4 and accumulators <= 2 and work < 150 and not reduction.pivoted:
+        R, C, few = 6, 4, 2
+    elif per_value > 4 or accumulators > 2:
         R, C, few = (2, 1, 1) if work < 150 else (1, 1, 1)
     elif work > 150:
         R, C, few = 1, 1, 1

@@ -49,7 +49,7 @@ def vjp(root: Expr, wanted: tuple[Expr, ...], g: Expr) -> tuple[Expr, ...]:
     Examples
     --------
     >>> x, y, g = variable("i", 3, 0), variable("j", 3, 1), variable("i", 1, 2)
-    >>> simplify(vjp(o.dot(x, y), (x,), g)[0])
+    >>> simplify(vjp(o.sum_(x * y), (x,), g)[0])
     x2 * y1
     """
     if g.dim not in (1, root.dim):

@@ -2,7 +2,7 @@
 
 // count over j of lt(sum(square(x0 - y1)), 1), float
 namespace gr {
-struct kernel_b5d906e42986d1f6 {
+struct kernel_779cced471bbbe96 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -43,17 +43,22 @@ struct kernel_b5d906e42986d1f6 {
                 a0[r][c] = t6;
             }
         }
-        GR_TILE {
-            const V t7 = V{} + T(1.0);
-            const B t8 = a0[r][c] < t7;
-            const I u0 = where(t8, one<I>(), I{});
-            const I u1 = lanes[r].s0[0] + u0;
-            if (MASKED) {
-                const B valid = iota<T>() + c * L < left;
-                lanes[r].s0[0] = where(valid, u1, lanes[r].s0[0]);
-            } else {
-                lanes[r].s0[0] = u1;
+        {
+            I f0[R];
+            GR_UNROLL for (int r = 0; r < R; r++) f0[r] = lanes[r].s0[0];
+            GR_TILE {
+                const V t7 = V{} + T(1.0);
+                const B t8 = a0[r][c] < t7;
+                const I u0 = where(t8, one<I>(), I{});
+                const I u1 = f0[r] + u0;
+                if (MASKED) {
+                    const B valid = iota<T>() + c * L < left;
+                    f0[r] = where(valid, u1, f0[r]);
+                } else {
+                    f0[r] = u1;
+                }
             }
+            GR_UNROLL for (int r = 0; r < R; r++) lanes[r].s0[0] = f0[r];
         }
     }
     static void clear(char *state, int64_t) {
@@ -100,16 +105,16 @@ struct kernel_b5d906e42986d1f6 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_b5d906e42986d1f6(const gr::kernel_b5d906e42986d1f6::Call *call) {
-    gr::Driver<gr::kernel_b5d906e42986d1f6>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_779cced471bbbe96(const gr::kernel_779cced471bbbe96::Call *call) {
+    gr::Driver<gr::kernel_779cced471bbbe96>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_b5d906e42986d1f6(gr::Layout *to) {
-    typedef gr::kernel_b5d906e42986d1f6 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_779cced471bbbe96(gr::Layout *to) {
+    typedef gr::kernel_779cced471bbbe96 K;
     *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_b5d906e42986d1f6(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_b5d906e42986d1f6>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_779cced471bbbe96(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_779cced471bbbe96>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_b5d906e42986d1f6(int64_t K) {
-    return gr::kernel_b5d906e42986d1f6::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_779cced471bbbe96(int64_t K) {
+    return gr::kernel_779cced471bbbe96::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)) * take(y1, 0, 1, 2), double
 namespace gr {
-struct kernel_ecd9ff698b9a4424 {
+struct kernel_46922047fb4c53c3 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -59,16 +59,21 @@ struct kernel_ecd9ff698b9a4424 {
             t11[r][c] = exp(t10);
         }
         GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
-            GR_TILE {
-                const V t12 = load(columns + (c * NC + d0 + 10) * L);
-                const V t13 = t11[r][c] * t12;
-                const V u0 = lanes[r].s0[d0] + t13;
-                if (MASKED) {
-                    const B valid = iota<T>() + c * L < left;
-                    lanes[r].s0[d0] = where(valid, u0, lanes[r].s0[d0]);
-                } else {
-                    lanes[r].s0[d0] = u0;
+            {
+                V f0[R];
+                GR_UNROLL for (int r = 0; r < R; r++) f0[r] = lanes[r].s0[d0];
+                GR_TILE {
+                    const V t12 = load(columns + (c * NC + d0 + 10) * L);
+                    const V t13 = t11[r][c] * t12;
+                    const V u0 = f0[r] + t13;
+                    if (MASKED) {
+                        const B valid = iota<T>() + c * L < left;
+                        f0[r] = where(valid, u0, f0[r]);
+                    } else {
+                        f0[r] = u0;
+                    }
                 }
+                GR_UNROLL for (int r = 0; r < R; r++) lanes[r].s0[d0] = f0[r];
             }
         }
     }
@@ -110,16 +115,16 @@ struct kernel_ecd9ff698b9a4424 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_ecd9ff698b9a4424(const gr::kernel_ecd9ff698b9a4424::Call *call) {
-    gr::Driver<gr::kernel_ecd9ff698b9a4424>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_46922047fb4c53c3(const gr::kernel_46922047fb4c53c3::Call *call) {
+    gr::Driver<gr::kernel_46922047fb4c53c3>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_ecd9ff698b9a4424(gr::Layout *to) {
-    typedef gr::kernel_ecd9ff698b9a4424 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_46922047fb4c53c3(gr::Layout *to) {
+    typedef gr::kernel_46922047fb4c53c3 K;
     *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_ecd9ff698b9a4424(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_ecd9ff698b9a4424>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_46922047fb4c53c3(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_46922047fb4c53c3>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_ecd9ff698b9a4424(int64_t K) {
-    return gr::kernel_ecd9ff698b9a4424::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_46922047fb4c53c3(int64_t K) {
+    return gr::kernel_46922047fb4c53c3::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)), float
 namespace gr {
-struct kernel_9b8de093495aece6 {
+struct kernel_4df9589526c709aa {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -47,18 +47,23 @@ struct kernel_9b8de093495aece6 {
                 a0[r][c] = t6;
             }
         }
-        GR_TILE {
-            const V t7 = broadcast(par[0]);
-            const V t8 = a0[r][c] * t7;
-            const V t9 = -t8;
-            const V t10 = exp(t9);
-            const V u0 = lanes[r].s0[0] + t10;
-            if (MASKED) {
-                const B valid = iota<T>() + c * L < left;
-                lanes[r].s0[0] = where(valid, u0, lanes[r].s0[0]);
-            } else {
-                lanes[r].s0[0] = u0;
+        {
+            V f0[R];
+            GR_UNROLL for (int r = 0; r < R; r++) f0[r] = lanes[r].s0[0];
+            GR_TILE {
+                const V t7 = broadcast(par[0]);
+                const V t8 = a0[r][c] * t7;
+                const V t9 = -t8;
+                const V t10 = exp(t9);
+                const V u0 = f0[r] + t10;
+                if (MASKED) {
+                    const B valid = iota<T>() + c * L < left;
+                    f0[r] = where(valid, u0, f0[r]);
+                } else {
+                    f0[r] = u0;
+                }
             }
+            GR_UNROLL for (int r = 0; r < R; r++) lanes[r].s0[0] = f0[r];
         }
     }
     static void clear(char *state, int64_t) {
@@ -99,16 +104,16 @@ struct kernel_9b8de093495aece6 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_9b8de093495aece6(const gr::kernel_9b8de093495aece6::Call *call) {
-    gr::Driver<gr::kernel_9b8de093495aece6>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_4df9589526c709aa(const gr::kernel_4df9589526c709aa::Call *call) {
+    gr::Driver<gr::kernel_4df9589526c709aa>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_9b8de093495aece6(gr::Layout *to) {
-    typedef gr::kernel_9b8de093495aece6 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_4df9589526c709aa(gr::Layout *to) {
+    typedef gr::kernel_4df9589526c709aa K;
     *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_9b8de093495aece6(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_9b8de093495aece6>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_4df9589526c709aa(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_4df9589526c709aa>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_9b8de093495aece6(int64_t K) {
-    return gr::kernel_9b8de093495aece6::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_4df9589526c709aa(int64_t K) {
+    return gr::kernel_4df9589526c709aa::row_bytes(K);
 }

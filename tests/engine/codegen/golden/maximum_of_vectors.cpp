@@ -2,7 +2,7 @@
 
 // max over j of x0 * y1 - exp(y1), float
 namespace gr {
-struct kernel_520c44b6742e7e98 {
+struct kernel_77daf9a5c19c5ee9 {
     typedef float T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -35,19 +35,24 @@ struct kernel_520c44b6742e7e98 {
                         Lanes *lanes, char *states, int64_t row_bytes, int64_t j0,
                         int at) {
         GR_UNROLL for (int d0 = 0; d0 < 3; d0++) {
-            GR_TILE {
-                const V t1 = broadcast(rows[(d0) * RB + r]);
-                const V t2 = load(columns + (c * NC + d0) * L);
-                const V t3 = t1 * t2;
-                const V t4 = load(columns + (c * NC + d0 + 3) * L);
-                const V t5 = t3 - t4;
-                const V u0 = greater(t5, lanes[r].s0[d0]);
-                if (MASKED) {
-                    const B valid = iota<T>() + c * L < left;
-                    lanes[r].s0[d0] = where(valid, u0, lanes[r].s0[d0]);
-                } else {
-                    lanes[r].s0[d0] = u0;
+            {
+                V f0[R];
+                GR_UNROLL for (int r = 0; r < R; r++) f0[r] = lanes[r].s0[d0];
+                GR_TILE {
+                    const V t1 = broadcast(rows[(d0) * RB + r]);
+                    const V t2 = load(columns + (c * NC + d0) * L);
+                    const V t3 = t1 * t2;
+                    const V t4 = load(columns + (c * NC + d0 + 3) * L);
+                    const V t5 = t3 - t4;
+                    const V u0 = greater(t5, f0[r]);
+                    if (MASKED) {
+                        const B valid = iota<T>() + c * L < left;
+                        f0[r] = where(valid, u0, f0[r]);
+                    } else {
+                        f0[r] = u0;
+                    }
                 }
+                GR_UNROLL for (int r = 0; r < R; r++) lanes[r].s0[d0] = f0[r];
             }
         }
     }
@@ -95,16 +100,16 @@ struct kernel_520c44b6742e7e98 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_520c44b6742e7e98(const gr::kernel_520c44b6742e7e98::Call *call) {
-    gr::Driver<gr::kernel_520c44b6742e7e98>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_77daf9a5c19c5ee9(const gr::kernel_77daf9a5c19c5ee9::Call *call) {
+    gr::Driver<gr::kernel_77daf9a5c19c5ee9>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_520c44b6742e7e98(gr::Layout *to) {
-    typedef gr::kernel_520c44b6742e7e98 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_77daf9a5c19c5ee9(gr::Layout *to) {
+    typedef gr::kernel_77daf9a5c19c5ee9 K;
     *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_520c44b6742e7e98(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_520c44b6742e7e98>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_77daf9a5c19c5ee9(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_77daf9a5c19c5ee9>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_520c44b6742e7e98(int64_t K) {
-    return gr::kernel_520c44b6742e7e98::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_77daf9a5c19c5ee9(int64_t K) {
+    return gr::kernel_77daf9a5c19c5ee9::row_bytes(K);
 }

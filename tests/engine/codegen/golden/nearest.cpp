@@ -2,7 +2,7 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
-struct kernel_31a8696a797a6a77 {
+struct kernel_ae37331ed4854155 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -44,19 +44,27 @@ struct kernel_31a8696a797a6a77 {
                 a0[r][c] = t6;
             }
         }
-        GR_TILE {
-            const I j = iota<T>() + (at + c * L);
-            const V u0 = lesser(a0[r][c], lanes[r].s0[0]);
-            const B u1 = a0[r][c] < lanes[r].s0[0];
-            const I u2 = where(u1, j, lanes[r].s1[0]);
-            if (MASKED) {
-                const B valid = iota<T>() + c * L < left;
-                lanes[r].s0[0] = where(valid, u0, lanes[r].s0[0]);
-                lanes[r].s1[0] = where(valid, u2, lanes[r].s1[0]);
-            } else {
-                lanes[r].s0[0] = u0;
-                lanes[r].s1[0] = u2;
+        {
+            V f0[R];
+            GR_UNROLL for (int r = 0; r < R; r++) f0[r] = lanes[r].s0[0];
+            I f1[R];
+            GR_UNROLL for (int r = 0; r < R; r++) f1[r] = lanes[r].s1[0];
+            GR_TILE {
+                const I j = iota<T>() + (at + c * L);
+                const V u0 = lesser(a0[r][c], f0[r]);
+                const B u1 = a0[r][c] < f0[r];
+                const I u2 = where(u1, j, f1[r]);
+                if (MASKED) {
+                    const B valid = iota<T>() + c * L < left;
+                    f0[r] = where(valid, u0, f0[r]);
+                    f1[r] = where(valid, u2, f1[r]);
+                } else {
+                    f0[r] = u0;
+                    f1[r] = u2;
+                }
             }
+            GR_UNROLL for (int r = 0; r < R; r++) lanes[r].s0[0] = f0[r];
+            GR_UNROLL for (int r = 0; r < R; r++) lanes[r].s1[0] = f1[r];
         }
     }
     static void clear(char *state, int64_t) {
@@ -132,16 +140,16 @@ struct kernel_31a8696a797a6a77 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_31a8696a797a6a77(const gr::kernel_31a8696a797a6a77::Call *call) {
-    gr::Driver<gr::kernel_31a8696a797a6a77>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_ae37331ed4854155(const gr::kernel_ae37331ed4854155::Call *call) {
+    gr::Driver<gr::kernel_ae37331ed4854155>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_31a8696a797a6a77(gr::Layout *to) {
-    typedef gr::kernel_31a8696a797a6a77 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_ae37331ed4854155(gr::Layout *to) {
+    typedef gr::kernel_ae37331ed4854155 K;
     *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_31a8696a797a6a77(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_31a8696a797a6a77>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_ae37331ed4854155(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_ae37331ed4854155>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_31a8696a797a6a77(int64_t K) {
-    return gr::kernel_31a8696a797a6a77::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_ae37331ed4854155(int64_t K) {
+    return gr::kernel_ae37331ed4854155::row_bytes(K);
 }

@@ -2,7 +2,7 @@
 
 // prod over j of concat(1 + x0 * y1 / p2, cos(take(x0, 1, -1, 2)) * sqrt(p3)), double
 namespace gr {
-struct kernel_d7c67a059c2b1a04 {
+struct kernel_52c406f237d64be7 {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -52,22 +52,42 @@ struct kernel_d7c67a059c2b1a04 {
             t1[r][c] = V{} + T(1.0);
             t2[r][c] = broadcast(par[0]);
         }
-        GR_UNROLL for (int d0 = 0; d0 < 4; d0++) {
-            GR_TILE {
-                const V t3 = broadcast(rows[((d0 < 1 ? d0 : 1)) * RB + r]);
-                const V t4 = load(columns + (c * NC + (d0 < 1 ? d0 : 1)) * L);
-                const V t5 = t3 * t4;
-                const V t6 = t5 * t2[r][c];
-                const V t7 = t1[r][c] + t6;
-                const V t8 = broadcast(rows[((d0 > 2 ? d0 : 2) + -2 + 2) * RB + r]);
-                const V t9 = d0 < 2 ? t7 : t8;
-                const V u0 = lanes[r].s0[d0] * t9;
-                if (MASKED) {
-                    const B valid = iota<T>() + c * L < left;
-                    lanes[r].s0[d0] = where(valid, u0, lanes[r].s0[d0]);
-                } else {
-                    lanes[r].s0[d0] = u0;
+        GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
+            {
+                V f0[R];
+                GR_UNROLL for (int r = 0; r < R; r++) f0[r] = lanes[r].s0[d0];
+                GR_TILE {
+                    const V t3 = broadcast(rows[(d0) * RB + r]);
+                    const V t4 = load(columns + (c * NC + d0) * L);
+                    const V t5 = t3 * t4;
+                    const V t6 = t5 * t2[r][c];
+                    const V t7 = t1[r][c] + t6;
+                    const V u0 = f0[r] * t7;
+                    if (MASKED) {
+                        const B valid = iota<T>() + c * L < left;
+                        f0[r] = where(valid, u0, f0[r]);
+                    } else {
+                        f0[r] = u0;
+                    }
                 }
+                GR_UNROLL for (int r = 0; r < R; r++) lanes[r].s0[d0] = f0[r];
+            }
+        }
+        GR_UNROLL for (int d8 = 0; d8 < 2; d8++) {
+            {
+                V f0[R];
+                GR_UNROLL for (int r = 0; r < R; r++) f0[r] = lanes[r].s0[d8 + 2];
+                GR_TILE {
+                    const V t9 = broadcast(rows[(d8 + 2) * RB + r]);
+                    const V u0 = f0[r] * t9;
+                    if (MASKED) {
+                        const B valid = iota<T>() + c * L < left;
+                        f0[r] = where(valid, u0, f0[r]);
+                    } else {
+                        f0[r] = u0;
+                    }
+                }
+                GR_UNROLL for (int r = 0; r < R; r++) lanes[r].s0[d8 + 2] = f0[r];
             }
         }
     }
@@ -115,16 +135,16 @@ struct kernel_d7c67a059c2b1a04 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_d7c67a059c2b1a04(const gr::kernel_d7c67a059c2b1a04::Call *call) {
-    gr::Driver<gr::kernel_d7c67a059c2b1a04>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_52c406f237d64be7(const gr::kernel_52c406f237d64be7::Call *call) {
+    gr::Driver<gr::kernel_52c406f237d64be7>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_d7c67a059c2b1a04(gr::Layout *to) {
-    typedef gr::kernel_d7c67a059c2b1a04 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_52c406f237d64be7(gr::Layout *to) {
+    typedef gr::kernel_52c406f237d64be7 K;
     *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_d7c67a059c2b1a04(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_d7c67a059c2b1a04>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_52c406f237d64be7(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_52c406f237d64be7>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_d7c67a059c2b1a04(int64_t K) {
-    return gr::kernel_d7c67a059c2b1a04::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_52c406f237d64be7(int64_t K) {
+    return gr::kernel_52c406f237d64be7::row_bytes(K);
 }

@@ -1,6 +1,6 @@
 // prod over j of concat(1 + x0 * y1 / p2, cos(take(x0, 1, -1, 2)) * sqrt(p3)), double
 namespace gr {
-struct kernel_145b710fc9197413 {
+struct kernel_91dee99622d6d224 {
     typedef double T, V;
     typedef int I;
     typedef bool B;
@@ -62,17 +62,22 @@ struct kernel_145b710fc9197413 {
             t1[r][c] = V{} + T(1.0);
             t2[r][c] = par[0];
         }
-        GR_UNROLL for (int d0 = 0; d0 < 4; d0++) {
+        GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
             GR_TILE {
-                const V t3 = rows.template at<R>((d0 < 1 ? d0 : 1), r);
-                const V t4 = columns.template at<C>((d0 < 1 ? d0 : 1), c);
+                const V t3 = rows.template at<R>(d0, r);
+                const V t4 = columns.template at<C>(d0, c);
                 const V t5 = t3 * t4;
                 const V t6 = t5 * t2[r][c];
                 const V t7 = t1[r][c] + t6;
-                const V t8 = rows.template at<R>((d0 > 2 ? d0 : 2) + -2 + 2, r);
-                const V t9 = d0 < 2 ? t7 : t8;
-                const V u0 = lanes[r].s0[d0] * t9;
+                const V u0 = lanes[r].s0[d0] * t7;
                 lanes[r].s0[d0] = u0;
+            }
+        }
+        GR_UNROLL for (int d8 = 0; d8 < 2; d8++) {
+            GR_TILE {
+                const V t9 = rows.template at<R>(d8 + 2, r);
+                const V u0 = lanes[r].s0[d8 + 2] * t9;
+                lanes[r].s0[d8 + 2] = u0;
             }
         }
     }
@@ -124,18 +129,18 @@ struct kernel_145b710fc9197413 {
     }
 };
 }
-GR_ENTRY(128) pack_parameters_kernel_145b710fc9197413(const gr::kernel_145b710fc9197413::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_145b710fc9197413>::pack_parameters(*call);
+GR_ENTRY(128) pack_parameters_kernel_91dee99622d6d224(const gr::kernel_91dee99622d6d224::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_91dee99622d6d224>::pack_parameters(*call);
 }
-GR_ENTRY(128) pack_rows_kernel_145b710fc9197413(const gr::kernel_145b710fc9197413::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_145b710fc9197413>::pack_rows(*call);
+GR_ENTRY(128) pack_rows_kernel_91dee99622d6d224(const gr::kernel_91dee99622d6d224::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_91dee99622d6d224>::pack_rows(*call);
 }
-GR_ENTRY(128) pack_columns_kernel_145b710fc9197413(const gr::kernel_145b710fc9197413::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_145b710fc9197413>::pack_columns(*call);
+GR_ENTRY(128) pack_columns_kernel_91dee99622d6d224(const gr::kernel_91dee99622d6d224::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_91dee99622d6d224>::pack_columns(*call);
 }
-GR_ENTRY(128) run_kernel_145b710fc9197413(const gr::kernel_145b710fc9197413::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_145b710fc9197413>::run(*call);
+GR_ENTRY(128) run_kernel_91dee99622d6d224(const gr::kernel_91dee99622d6d224::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_91dee99622d6d224>::run(*call);
 }
-GR_ENTRY(128) merge_kernel_145b710fc9197413(const gr::kernel_145b710fc9197413::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_145b710fc9197413>::merge(*call, step);
+GR_ENTRY(128) merge_kernel_91dee99622d6d224(const gr::kernel_91dee99622d6d224::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_91dee99622d6d224>::merge(*call, step);
 }
