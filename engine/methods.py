@@ -12,6 +12,7 @@ import numpy as np
 from .arrays import check_array, library_of
 from .backends import run
 from .backends._base import Data, Task, make_task
+from .calls import check_options, signature
 from .config import options
 from .documents import operation_doc, reduction_doc
 from .errors import ArgumentError, ShapeError, expected
@@ -92,8 +93,14 @@ def reduce(
     weight: Any = None,
     backend: str | None = None,
     n_threads: int | None = None,
+    **how: Any,
 ) -> Any:
-    """Return the result of a reduction: an array (..., M, E), or a tuple of them."""
+    """Return the result of a reduction: an array (..., M, E), or a tuple of them.
+
+    The last three are the options of `calls.OPTIONS`.
+    """
+    if how:
+        check_options(how, name)
     task, data = build(x, name, axis, K, weight)
     if n_threads is None:
         results = run(task, data, backend)
@@ -120,41 +127,41 @@ def _reduction_method(name: str) -> Callable[..., Any]:
 
     if entry.keep:
 
-        def method(self, K, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
+        def method(self, K, axis=None, dim=None, **how):  # type: ignore[no-untyped-def]
             along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, _check_count(K, name), None, backend, n_threads)
+            return reduce(self, name, along, _check_count(K, name), **how)
 
     elif entry.weighted:
 
-        def method(self, weight, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
-            along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, 0, weight, backend, n_threads)
+        def method(self, weight, axis=None, dim=None, **how):  # type: ignore[no-untyped-def]
+            return reduce(self, name, pair_axis(self, axis, dim, name), 0, weight, **how)
 
     elif f"{name}_weight" in REDUCTIONS:
 
-        def method(self, axis=None, dim=None, weight=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
-            along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, 0, weight, backend, n_threads)
+        def method(self, axis=None, dim=None, weight=None, **how):  # type: ignore[no-untyped-def]
+            return reduce(self, name, pair_axis(self, axis, dim, name), 0, weight, **how)
 
     elif over_features is None:
 
-        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
-            along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, 0, None, backend, n_threads)
+        def method(self, axis=None, dim=None, **how):  # type: ignore[no-untyped-def]
+            return reduce(self, name, pair_axis(self, axis, dim, name), **how)
 
     else:
 
-        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
+        def method(self, axis=None, dim=None, **how):  # type: ignore[no-untyped-def]
             if axis is None and dim is None:
                 axis = -1
             along = reduction_axis(self, axis, dim, name)
             if along != "features":
-                return reduce(self, name, along, 0, None, backend, n_threads)
-            if backend is not None or n_threads is not None:
-                what = f"backend and n_threads only where {name} computes, over rows or columns"
-                raise ArgumentError(expected(what, "them for the feature axis"))
+                return reduce(self, name, along, **how)
+            if how:
+                check_options(how, name)
+                what = f"{' and '.join(how)} only where {name} computes, over rows or columns"
+                raise ArgumentError(expected(what, "the feature axis"))
             return apply(over_features, (self,))
 
+    leading = list(inspect.signature(method).parameters.values())[:-1]
+    setattr(method, "__signature__", signature(*leading))
     _describe(method, name, reduction_doc(entry))
     return method
 
