@@ -40,6 +40,12 @@ class Option:
 
 Option("backend", None, "str, optional\n    Name of a backend; None is the option in force.")
 Option("n_threads", None, "int, optional\n    Threads, counted as scikit-learn's ``n_jobs``.")
+Option(
+    "ranges",
+    None,
+    "Ranges, or tuple of six integer arrays, optional\n    Blocks that alone are reduced, see"
+    " `Ranges`; None is the tensor's own ``ranges``.",
+)
 
 
 def check_options(given: Iterable[str], name: str) -> None:

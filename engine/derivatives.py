@@ -87,7 +87,7 @@ def vjp(
         result, indices = run(task, data, **how)
         picks = Picks(task, arrays, indices)
         bar = _checked(cotangent, result)
-        compute = _compute(picks.task.dtype, data._replace(M=picks.rows, N=1, K=0), how)
+        compute = _compute(picks.task.dtype, _of_pairs(data, picks), how)
         values = result.reshape(*data.batch, -1, 1)
         found = pull_back(picks.task, picks.arrays, slots, picks.flat(bar), values, compute)
         found = {slot: picks.scatter(part, slot) for slot, part in found.items()}
@@ -161,7 +161,7 @@ def jvp(
         result, indices = run(task, data, **how)
         picks = Picks(task, arrays, indices)
         there = {slot: picks.gather(t, slot) for slot, t in given.items()}
-        compute = _compute(picks.task.dtype, data._replace(M=picks.rows, N=1, K=0), how)
+        compute = _compute(picks.task.dtype, _of_pairs(data, picks), how)
         values = result.reshape(*data.batch, -1, 1)
         slope = push_forward(picks.task, picks.arrays, there, values, compute)
         return result, picks.flat(slope).reshape(result.shape)
@@ -212,6 +212,10 @@ def _checked(cotangent: Any, result: Any) -> Any:
     return cotangent
 
 
+def _of_pairs(data: Data, picks: Picks) -> Data:
+    return data._replace(M=picks.rows, N=1, K=0, ranges=None)
+
+
 def _compute(dtype: np.dtype[Any], data: Data, how: Mapping[str, Any]) -> Compute:
     """Return how reductions are computed where nobody differentiates them."""
 
@@ -220,7 +224,8 @@ def _compute(dtype: np.dtype[Any], data: Data, how: Mapping[str, Any]) -> Comput
     ) -> Any:
         M, N = (data.M, data.N) if axis == "j" else (data.N, data.M)
         task = make_task(formula, weight, reduction, axis, dtype)
-        (result,) = run(task, Data(list(arrays), data.batch, M, N), **how)
+        ranges = data.ranges if axis == "j" or data.ranges is None else data.ranges.T
+        (result,) = run(task, Data(list(arrays), data.batch, M, N, 0, ranges), **how)
         return result
 
     return compute

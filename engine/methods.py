@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from .formula.expr import Expr
 from .formula.ops import OPS, Op
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, Vi, Vj, apply, check_dtype, join, promote
+from .ranges import as_ranges
 
 # --- Reductions --------------------------------------------------------------------------------
 
@@ -44,7 +46,9 @@ def reduction_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) 
         raise ArgumentError(expected(what, f"axis={axis!r}", cure)) from None
 
 
-def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -> tuple[Task, Data]:
+def build(
+    x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None, ranges: Any = None
+) -> tuple[Task, Data]:
     """Return the task and the data of a reduction, axes exchanged so that j is reduced."""
     if x.expr.dim != 1 and REDUCTIONS[name].scalar:
         cure = "Reduce its feature axis first, for example with .sum(-1)."
@@ -55,7 +59,7 @@ def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -
     if weight is not None and not REDUCTIONS[name].weighted:
         if f"{name}_weight" not in REDUCTIONS:
             raise ArgumentError(expected(f"no weight for {name}", "one", "Use (x * w) instead."))
-        return build(x, f"{name}_weight", axis, K, weight)
+        return build(x, f"{name}_weight", axis, K, weight, ranges)
     if weight is None:
         shape, other = x, None
     else:
@@ -69,7 +73,11 @@ def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -
     M, N = (1 if n is None else n for n in (shape.M, shape.N))
     if axis == "i":
         M, N = N, M
-    return task, Data(arrays, shape.batch, M, N, K)
+    blocks = shape._ranges if ranges is None else as_ranges(ranges)
+    if blocks is not None:
+        blocks = blocks.T if axis == "i" else blocks
+        blocks.along_j.check(M, N, math.prod(shape.batch))
+    return task, Data(arrays, shape.batch, M, N, K, blocks)
 
 
 def _as_weight(weight: Any, x: LazyTensor, axis: str) -> LazyTensor:
@@ -93,15 +101,16 @@ def reduce(
     weight: Any = None,
     backend: str | None = None,
     n_threads: int | None = None,
+    ranges: Any = None,
     **how: Any,
 ) -> Any:
     """Return the result of a reduction: an array (..., M, E), or a tuple of them.
 
-    The last three are the options of `calls.OPTIONS`.
+    The last four are the options of `calls.OPTIONS`.
     """
     if how:
         check_options(how, name)
-    task, data = build(x, name, axis, K, weight)
+    task, data = build(x, name, axis, K, weight, ranges)
     if n_threads is None:
         results = run(task, data, backend)
     else:

@@ -14,6 +14,7 @@ from ..formula import ops as o
 from ..formula.expr import Expr, swap_axes
 from ..formula.reductions import REDUCTIONS, Reduction
 from ..formula.rewrite import simplify
+from ..ranges import Ranges
 
 Array = npt.NDArray[Any]
 
@@ -85,6 +86,9 @@ class Data(NamedTuple):
         Rows of the result, and length of the reduced axis.
     K : int
         For the K smallest; else 0.
+    ranges : Ranges or None
+        To which blocks the reduction is confined; ``along_j`` is the half for this task, whose
+        reduced axis is j.
     """
 
     arrays: Sequence[Array]
@@ -92,6 +96,7 @@ class Data(NamedTuple):
     M: int
     N: int
     K: int = 0
+    ranges: Ranges | None = None
 
 
 class Backend:

@@ -107,6 +107,9 @@ def _power(n: int) -> int:
 
 def launch(k: GpuKernel, data: Data, results: Sequence[Any], machine: Machine) -> None:
     """Start all kernels of a call: packing, the reduction, merging, repair."""
+    if data.ranges is not None:
+        cure = 'Use backend="openmp".'
+        raise BackendError(expected("no ranges on a GPU", "some", cure))
     batches = math.prod(data.batch)
     slots, offsets, hoisted, alive = _slots(k, data, machine)
     plan_ = plan(k, data.M, data.N, data.K, batches, hoisted)
