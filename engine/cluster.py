@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from .arrays import library_of
 from .errors import ArgumentError, DTypeError, ShapeError, expected
-from .ranges import Indices, Ranges, integers, on_host
+from .ranges import Indices, Ranges, indices, integers, on_host
 
 __all__ = [
     "cluster_centroids",
@@ -255,8 +255,7 @@ def from_matrix(ranges_i: Any, ranges_j: Any, keep: Any) -> Ranges:
     >>> slices_j.tolist(), redranges_i.tolist()
     ([1, 3, 3], [[2, 5], [2, 5], [7, 12]])
     """
-    rows = integers(ranges_i, "ranges_i").reshape(-1, 2)
-    columns = integers(ranges_j, "ranges_j").reshape(-1, 2)
+    rows, columns = indices(ranges_i, "ranges_i"), indices(ranges_j, "ranges_j")
     kept = on_host(keep)
     if kept.shape != (len(rows), len(columns)):
         what = f"keep of shape ({len(rows)}, {len(columns)}), as there are ranges"

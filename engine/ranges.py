@@ -210,7 +210,7 @@ class Ranges:
             raise ArgumentError(expected(what, type(arrays).__name__))
         if len(arrays) != 6:
             raise ArgumentError(expected(what, f"{len(arrays)}"))
-        own = [_indices(a, name) for a, name in zip(arrays, _NAMES, strict=True)]
+        own = [indices(a, name) for a, name in zip(arrays, _NAMES, strict=True)]
         self._arrays = tuple(own)
         self._halves = _Halves(_blocks(own[:3], _NAMES[:3]), _blocks(own[3:], _NAMES[3:]))
         self._transposed = None
@@ -320,7 +320,8 @@ def integers(a: Any, name: str) -> Indices:
     return made.astype(np.int64)
 
 
-def _indices(a: Any, name: str) -> Indices:
+def indices(a: Any, name: str) -> Indices:
+    """Return one of the six arrays, by its name, of the shape and the numbers that it is to have."""
     own = integers(a, name)
     if name.startswith("slices"):
         what, shape = f"{name} of shape (n,)", own.ndim == 1

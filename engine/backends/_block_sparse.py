@@ -74,8 +74,7 @@ def _layout(these: Blocks, M: int, N: int, batches: int, most: int, strip: int) 
 
 def _intervals(these: Blocks, M: int, N: int) -> Indices:
     counts = np.diff(these.offsets)
-    own = np.diff(these.columns)[:, 0]
-    before = np.cumsum(own) - own
-    place = before - np.repeat(before[np.minimum(these.offsets[:-1], len(own) - 1)], counts)
+    before = np.concatenate([[0], np.cumsum(np.diff(these.columns)[:, 0])])
+    place = before[:-1] - np.repeat(before[these.offsets[:-1]], counts)
     batch = np.repeat(these.rows[:, 0] // M, counts)
     return np.stack([*(these.columns - (batch * N)[:, None]).T, place], axis=1)

@@ -355,7 +355,8 @@ def _launch_sparse(k: Loaded, data: Data, blocks: Blocks, results: tuple[Array, 
     buffer = np.empty(parameter_bytes + room * threads + ALIGNMENT, np.uint8)
     start: int = buffer.__array_interface__["data"][0]
     start += -start % ALIGNMENT
-    tail = [start, 0, start + parameter_bytes, 0, room, 0]
+    scratch = start + parameter_bytes  # there are no other columns, and no states between waves
+    tail = [start, scratch, scratch, scratch + room * threads, room, 0]
     tail += [*(r.__array_interface__["data"][0] for r in results), *slots]
     width = results[0].shape[-1]
     addresses = (a.__array_interface__["data"][0] for a in (these.blocks, these.intervals))
@@ -365,7 +366,8 @@ def _launch_sparse(k: Loaded, data: Data, blocks: Blocks, results: tuple[Array, 
         # blocks differ in size: a part has about as many pairs as take a second
         most = these.pairs[first] + PART * threads / work
         last = max(first + 1, int(np.searchsorted(these.pairs, most)))
-        words = (*sizes, threads, first, min(last, len(these.blocks)), 0, 0, 2, *tail)
+        last = min(last, len(these.blocks))
+        words = (*sizes, threads, first, last, 0, -(-N // k.lanes), 2, *tail)
         k.run(struct.pack(f"{len(words)}q", *words), given)
         first = last
     _burst.pause()
