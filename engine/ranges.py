@@ -119,10 +119,10 @@ class Blocks:
         inside[inside] = rows[inside] < self.rows[k[inside], 1]
         return np.where(inside, k, -1)
 
-    def has_columns(self, rows: int) -> npt.NDArray[np.bool_]:
-        """Return whether each of the rows 0 to `rows` - 1 is reduced over any column."""
+    def has_columns(self, rows: Indices) -> npt.NDArray[np.bool_]:
+        """Return for each row whether it is reduced over any column."""
         some = np.append(np.diff(self.offsets) > 0, False)
-        return some[self.find(np.arange(rows))]
+        return some[self.find(rows)]
 
     def of_rows(self, rows: Indices) -> Blocks:
         """Return blocks for some rows, which become rows 0, 1, ..."""
@@ -182,6 +182,9 @@ class Ranges:
     -----
     It is immutable, and unpacks to the six arrays. Arrays given to a reduction are checked at every
     call, a `Ranges` once.
+
+    KeOps counts a pair twice that lies in two intervals of a row, gives rows without columns the
+    index 0 and has no ranges with batch axes.
 
     Examples
     --------
@@ -321,7 +324,7 @@ def integers(a: Any, name: str) -> Indices:
 
 
 def indices(a: Any, name: str) -> Indices:
-    """Return one of the six arrays, by its name, of the shape and the numbers that it is to have."""
+    """Return one of the six arrays, after a look at the shape and the numbers of its name."""
     own = integers(a, name)
     if name.startswith("slices"):
         what, shape = f"{name} of shape (n,)", own.ndim == 1

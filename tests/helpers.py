@@ -301,26 +301,19 @@ def check(
     unclear : float
         Share of the results whose bound may be infinite.
     """
-    entry = REDUCTIONS[name]
     result = reduce(x, name, axis, K, weight, backend, **run)
     results = result if isinstance(result, tuple) else (result,)
     found, data = tensor_values(x, name, axis, weight, K)
     dtype = build(x, name, axis, K, weight)[0].dtype
     check_results(name, results, found, K, dtype, unclear)
-    lead = (*data.batch, data.M)
-    for part, kind in zip(results, entry.result_kinds(), strict=True):
-        assert part.shape[:-1] == lead
+    for part, kind in zip(results, REDUCTIONS[name].result_kinds(), strict=True):
+        assert part.shape[:-1] == (*data.batch, data.M)
         assert part.dtype == {"real": dtype, "index": np.int64, "boolean": np.bool_}[kind]
     return result
 
 
 def check_results(
-    name: str,
-    results: Sequence[Array],
-    found: list[tuple[Array, Array]],
-    K: int,
-    dtype: Any,
-    unclear: float = 0.1,
+    name: str, results: Sequence[Array], found: Any, K: int, dtype: Any, unclear: float = 0.1
 ) -> None:
     """Assert that results (..., M, E) are those of the values and bounds of `tensor_values`."""
     entry = REDUCTIONS[name]

@@ -173,9 +173,9 @@ class OpenMPBackend(Backend):
             return results
         _launch_sparse(self._sparse[task], data, blocks, results)
         if task.entry.repair:
-            batches = math.prod(data.batch)
             again = np.asarray((results[-1] < 0).any(-1))
-            again &= blocks.has_columns(data.M * batches).reshape(again.shape)
+            rows = np.flatnonzero(again)
+            again.reshape(-1)[rows] = blocks.has_columns(rows)
             _again(task, data, results, again, lambda part: SPECIFICATION.run(task, part))
         return results
 
@@ -342,7 +342,10 @@ def _launch_sparse(k: Loaded, data: Data, blocks: Blocks, results: tuple[Array, 
     (slots, alive), _, parameters = slots_of(k, data)
     M, N, K, batches = data.M, data.N, data.K, math.prod(data.batch)
     kept = min(K, max(N, 1))
-    rows = rows_at_once(k, k.row_bytes(kept))
+    # few rows are cut finer, so that there are blocks for many threads, but not so fine that
+    # packing columns anew for each would take long beside what is computed
+    finer = max(REPACKED, -(-M * batches // MAX_CHUNKS))
+    rows = min(rows_at_once(k, k.row_bytes(kept)), -(-finer // k.strip) * k.strip)
     these = layout(blocks, M, N, batches, rows, k.strip)
     sizes = (M, N, batches, K, kept, 1, 1, parameters, rows, 1)
     one = k.scalar_bytes * k.n_columns * k.lanes

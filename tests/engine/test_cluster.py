@@ -123,7 +123,9 @@ def test_a_matrix_of_clusters(made: Any) -> None:
         [1, 3, 3],
         [[2, 5], [2, 5], [7, 12]],
     ]
-    assert swap_axes(ranges) == from_matrix(columns, rows, keep.T) == Ranges(swap_axes(tuple(ranges)))
+    assert (
+        swap_axes(ranges) == from_matrix(columns, rows, keep.T) == Ranges(swap_axes(tuple(ranges)))
+    )
     assert swap_axes(None) is None
 
 

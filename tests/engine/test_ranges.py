@@ -34,18 +34,12 @@ GROUP = 12
 @pytest.fixture(scope="module", autouse=True)
 def compiled_with_ranges(compiled: None) -> None:
     """Compile what this module runs, together."""
-    backend = get_backend("openmp")
-    if not backend.missing():
+    openmp, emulator = get_backend("openmp"), get_backend("emulator")
+    if not openmp.missing():
         for n in range(0, len(CASES), GROUP):
-            backend.prepare_sparse([case.task() for case in CASES[n : n + GROUP]])  # type: ignore[attr-defined]
-
-
-@pytest.fixture
-def backend(backend: str) -> str:
-    """Backends that take ranges."""
-    if backend in ("cuda", "emulator"):
-        pytest.skip("has no ranges")
-    return backend
+            together = [case.task() for case in CASES[n : n + GROUP]]
+            openmp.prepare_sparse(together)  # type: ignore[attr-defined]
+            emulator.prepare(together, sparse=True)  # type: ignore[call-arg]
 
 
 # --- Patterns of blocks ------------------------------------------------------------------------
@@ -85,18 +79,20 @@ def chess(m: int, n: int) -> Array:
     return (np.arange(m)[:, None] + np.arange(n)) % 2 == 0
 
 
+LONG = starts(15, 16, 17, 3000, 1000, 1, gap=2)
 PATTERNS = [
     Pattern("nothing", 7, 9, [], [], np.zeros((0, 0), bool)),
     Pattern("only rows", 5, 6, [[1, 3]], [], np.zeros((1, 0), bool)),
-    Pattern("everything", 33, 70, [[0, 33]], [[0, 70]], np.ones((1, 1), bool)),
+    Pattern("everything", 33, 70, [[0, 33]], [[0, 70]], chess(1, 1)),
     Pattern("gaps", 30, 40, starts(3, 9, 2, gap=4, first=1), starts(5, 1, 17, gap=3), chess(3, 3)),
-    Pattern("no columns", 12, 8, starts(4, 4, 4), starts(3, 5), np.array([[1, 0], [0, 0], [0, 1]]) > 0),
+    Pattern("no columns", 12, 8, starts(4, 4, 4), starts(3, 5), chess(3, 2) & [[1], [0], [1]]),
     Pattern("touching", 20, 60, starts(10, 10), starts(7, 8, 9, 10), np.ones((2, 4), bool)),
     Pattern("single", 11, 19, starts(*[1] * 11), starts(*[1] * 19), chess(11, 19)),
-    Pattern("empty", 9, 9, [[0, 0], [2, 5], [5, 5], [9, 9]], [[4, 4], [0, 3]], np.ones((4, 2), bool)),
+    Pattern("empty", 9, 9, [[0, 0], [2, 5], [5, 5]], [[4, 4], [0, 3]], np.ones((3, 2), bool)),
     Pattern("many rows", 333, 20, starts(300, 2, gap=9), starts(7, 3, 2, gap=4), chess(2, 3)),
-    Pattern("many columns", 9, 4100, starts(4, 5), starts(15, 16, 17, 3000, 1000, 1, gap=2), chess(2, 6)),
-]  # fmt: skip
+    Pattern("many columns", 9, 4100, starts(4, 5), LONG, chess(2, 6)),
+]
+TOUCHING = PATTERNS[5]
 
 
 def check_ranges(
@@ -135,14 +131,14 @@ def among(indices: Array, columns: Array) -> Array:
 
 def together(patterns: Sequence[Pattern]) -> Ranges:
     """Return the ranges of matrices, one for each batch."""
-    rows = [[[b * p.M + i for i in r] for r in p.rows] for b, p in enumerate(patterns)]
-    columns = [[[b * p.N + j for j in c] for c in p.columns] for b, p in enumerate(patterns)]
-    keep = np.zeros((sum(map(len, rows)), sum(map(len, columns))), bool)
+    rows = [[b * p.M + i for i in r] for b, p in enumerate(patterns) for r in p.rows]
+    columns = [[b * p.N + j for j in c] for b, p in enumerate(patterns) for c in p.columns]
+    keep = np.zeros((len(rows), len(columns)), bool)
     m = n = 0
     for p in patterns:
         keep[m : m + len(p.rows), n : n + len(p.columns)] = p.keep
         m, n = m + len(p.rows), n + len(p.columns)
-    return from_matrix(np.array(sum(rows, []), int), np.array(sum(columns, []), int), keep)
+    return from_matrix(rows, columns, keep)
 
 
 # --- Results -----------------------------------------------------------------------------------
@@ -164,9 +160,7 @@ BATCHES = (((2,), (2,)), ((2,), ()), ((), (3,)), ((2, 1), (1, 3)))
 def test_batches(case: Case, batches: Any, backend: str, rng: np.random.Generator) -> None:
     rows, columns = starts(3, 8, 1, gap=2), starts(4, 20, 3, gap=1)
     number = int(np.prod(np.broadcast_shapes(*batches)))
-    patterns = [
-        Pattern("", 20, 30, rows, columns, rng.random((3, 3)) < 0.5) for _ in range(number)
-    ]
+    patterns = [Pattern("", 20, 30, rows, columns, rng.random((3, 3)) < 0.5) for _ in range(number)]
     check_ranges(case, backend, patterns, *case.tensors(rng, 20, 30, batches))
 
 
@@ -232,7 +226,8 @@ def test_infinities_and_nan(backend: str) -> None:
     """A row that holds infinities only has the index of its first one; one of NaN has none."""
     y = np.zeros((40, 1))
     y[10:20], y[20:30], y[15] = np.inf, np.nan, -np.inf
-    ranges = ranges_of(starts(1, 1, 1, 1, 1), [1, 2, 4, 4, 5], [[11, 14], [21, 24], [22, 25], [12, 13], [13, 18]])  # fmt: skip
+    intervals = [[11, 14], [21, 24], [22, 25], [12, 13], [13, 18]]
+    ranges = ranges_of(starts(1, 1, 1, 1, 1), [1, 2, 4, 4, 5], intervals)
     x = Vi(np.zeros((6, 1))) + Vj(y)
     for n, d in enumerate((x, -x)):
         name = ("min_argmin", "max_argmax")[n]
@@ -285,3 +280,22 @@ def test_long_calls_come_in_parts(
     )
     check_ranges(case, "openmp", [pattern], *case.tensors(rng, pattern.M, pattern.N))
     assert 5 < len(calls) < 100
+
+
+@pytest.mark.compiler
+def test_gpu_kernels_keep_to_the_rules(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """Barriers, bounds, alignment and shared memory are as a GPU wants them."""
+    emulator: Any = get_backend("emulator")
+    monkeypatch.setattr(emulator, "checked", True)
+    cases = [c for c in EACH if c.reduction in ("sum", "argmin", "logsumexp", "Kmin_argKmin")]
+    cases += SOME[-7:]
+    emulator.prepare([case.task() for case in cases], K=(3, 40), sparse=True)
+    for case in cases:
+        for pattern in PATTERNS:
+            x, weight = case.tensors(rng, pattern.M, pattern.N)
+            check_ranges(case, "emulator", [pattern], x, weight)
+        check_ranges(case, "emulator", [TOUCHING], *case.tensors(rng, 20, 60), 40)
+        batches = ((2, 1), (3,))
+        check_ranges(case, "emulator", [TOUCHING] * 6, *case.tensors(rng, 20, 60, batches))

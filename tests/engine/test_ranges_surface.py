@@ -139,10 +139,8 @@ def test_ranges_do_not_change() -> None:
 
 def test_intervals_are_joined() -> None:
     """What touches or overlaps becomes one interval, and what is empty none."""
-    blocks = Ranges(
-        ([[5, 6], [0, 2], [3, 3]], [4, 7, 8], [[3, 5], [0, 1], [1, 2], [4, 4], [0, 3], [1, 2], [7, 9], [0, 1]],
-         [], [], []),
-    ).along_j  # fmt: skip
+    intervals = [[3, 5], [0, 1], [1, 2], [4, 4], [0, 3], [1, 2], [7, 9], [0, 1]]
+    blocks = Ranges(([[5, 6], [0, 2], [3, 3]], [4, 7, 8], intervals, [], [], [])).along_j
     assert blocks.rows.tolist() == [[0, 2], [5, 6]]
     assert blocks.offsets.tolist() == [0, 2, 4]
     assert blocks.columns.tolist() == [[0, 3], [7, 9], [0, 2], [3, 5]]
@@ -151,7 +149,10 @@ def test_intervals_are_joined() -> None:
 
 # --- Mistakes ----------------------------------------------------------------------------------
 
-SIX = "Expected ranges as six arrays of integers, (ranges_i, slices_i, redranges_j, ranges_j, slices_j, redranges_i), but got"  # fmt: skip
+SIX = (
+    "Expected ranges as six arrays of integers, (ranges_i, slices_i, redranges_j, ranges_j, "
+    "slices_j, redranges_i), but got"
+)
 
 
 def changed(n: int, value: Any) -> Callable[[], Any]:
