@@ -222,10 +222,8 @@ def _compute(dtype: np.dtype[Any], data: Data, how: Mapping[str, Any]) -> Comput
     def compute(
         formula: Expr, weight: Expr | None, reduction: str, axis: str, arrays: Sequence[Any]
     ) -> Any:
-        M, N = (data.M, data.N) if axis == "j" else (data.N, data.M)
         task = make_task(formula, weight, reduction, axis, dtype)
-        ranges = data.ranges if axis == "j" or data.ranges is None else data.ranges.T
-        (result,) = run(task, Data(list(arrays), data.batch, M, N, 0, ranges), **how)
+        (result,) = run(task, data.along(axis, list(arrays)), **how)
         return result
 
     return compute

@@ -239,6 +239,27 @@ class Ranges:
             self._transposed = other
         return self._transposed
 
+    def repeated(self, number: int, M: int, N: int) -> Ranges:
+        """Return the ranges of `number` times as many batches.
+
+        Parameters
+        ----------
+        number : int
+            Length of one more batch axis, the first.
+        M, N : int
+            Rows and columns of all batches that there are.
+        """
+        ri, si, cj, rj, sj, ci = self._arrays
+        cj, ci = cj[: si.max(initial=0)], ci[: sj.max(initial=0)]  # the others are of no range
+        steps = ((ri, M), (si, len(cj)), (cj, N), (rj, N), (sj, len(ci)), (ci, M))
+        shift = np.arange(number)
+        return Ranges(
+            [
+                (a + step * shift.reshape(-1, *[1] * a.ndim)).reshape(-1, *a.shape[1:])
+                for a, step in steps
+            ]
+        )
+
     @classmethod
     def over_j(cls, blocks: Blocks) -> Ranges:
         """Return ranges of which only reductions over j are asked."""

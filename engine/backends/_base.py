@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -97,6 +98,24 @@ class Data(NamedTuple):
     N: int
     K: int = 0
     ranges: Ranges | None = None
+
+    def along(self, axis: str, arrays: Sequence[Array]) -> Data:
+        """Return the data of a reduction of other arrays over j, or over i, for their derivatives.
+
+        Both are of the same pairs: over "i", rows and columns are exchanged.
+        """
+        M, N, ranges = self.M, self.N, self.ranges
+        if axis == "i":
+            M, N, ranges = N, M, None if ranges is None else ranges.T
+        return Data(arrays, self.batch, M, N, 0, ranges)
+
+    def batched(self, length: int, arrays: Sequence[Array]) -> Data:
+        """Return the data of arrays with one more batch axis, the first."""
+        ranges = self.ranges
+        if ranges is not None:
+            batches = math.prod(self.batch)
+            ranges = ranges.repeated(length, self.M * batches, self.N * batches)
+        return self._replace(arrays=arrays, batch=(length, *self.batch), ranges=ranges)
 
 
 class Backend:

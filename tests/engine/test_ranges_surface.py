@@ -147,6 +147,20 @@ def test_intervals_are_joined() -> None:
     assert blocks.lengths.tolist() == [5, 4]
 
 
+def test_ranges_of_one_more_batch_axis(rng: np.random.Generator) -> None:
+    """The same blocks in every batch of the new axis, whatever is left over in the arrays."""
+    rows, slices, *others = ARRAYS
+    ranges = Ranges((rows, [*slices[:1].tolist(), 3], *others))
+    x, y = rng.random((3, 6, 1)), rng.random((3, 8, 1))
+    every = ranges.repeated(3, 6, 8)
+    both = Vi(x) * Vj(y)
+    for axis in (0, 1):
+        result = both.sum(axis=axis + 1, ranges=every)
+        for b in range(3):
+            one = (Vi(x[b]) * Vj(y[b])).sum(axis=axis, ranges=ranges)
+            assert np.allclose(result[b], one, rtol=16 * eps(np.float64), atol=0)
+
+
 # --- Mistakes ----------------------------------------------------------------------------------
 
 SIX = (
