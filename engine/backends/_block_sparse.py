@@ -69,7 +69,10 @@ def _layout(these: Blocks, M: int, N: int, batches: int, most: int, strip: int) 
     blocks[owner < 0, 2:] = 0
     lengths = np.append(these.lengths, 0)
     pairs = np.concatenate([[0], np.cumsum(-(-rows // strip) * strip * lengths[owner])])
-    return Layout(np.ascontiguousarray(blocks), _intervals(these, M, N), pairs)
+    shared = (M, N)
+    if shared not in these.layouts:
+        these.layouts[shared] = _intervals(these, M, N)
+    return Layout(blocks, these.layouts[shared], pairs)
 
 
 def _intervals(these: Blocks, M: int, N: int) -> Indices:
