@@ -56,7 +56,7 @@ def vjp(
     K : int
         For the K smallest.
     **how
-        ``backend``, ``n_threads``, as for reductions.
+        ``backend``, ``n_threads``, ``ranges``, as for reductions.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def vjp(
     >>> x_bar[0]
     array([-10., -10.])
     """
-    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K)
+    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K, how)
     entry = REDUCTIONS[task.reduction]
     arrays: Sequence[Any] = data.arrays
     if entry.slopes is None:
@@ -144,7 +144,7 @@ def jvp(
     >>> slope[0]
     array([-20.])
     """
-    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K)
+    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K, how)
     arrays: Sequence[Any] = data.arrays
     if len(tangents) != len(slots):
         raise ArgumentError(
@@ -171,14 +171,21 @@ def jvp(
 
 
 def _prepared(
-    x: LazyTensor, reduction: str, axis: int, wrt: Sequence[LazyTensor], weight: Any, K: int
+    x: LazyTensor,
+    reduction: str,
+    axis: int,
+    wrt: Sequence[LazyTensor],
+    weight: Any,
+    K: int,
+    how: dict[str, Any],
 ) -> tuple[Task, Data, tuple[int, ...]]:
-    """Return the task, its data, and the slots of the variables."""
+    """Return the task, its data, and the slots of the variables; data takes the ranges of `how`."""
     known = [name for name in REDUCTIONS if differentiable(name)]
     if reduction not in known:
         what = f"a reduction with derivatives, one of {known}"
         raise ArgumentError(expected(what, repr(reduction), did_you_mean(str(reduction), known)))
-    task, data = build(x, reduction, pair_axis(x, axis, None, reduction), K, weight)
+    along = pair_axis(x, axis, None, reduction)
+    task, data = build(x, reduction, along, K, weight, how.pop("ranges", None))
     tensors = [x, weight] if isinstance(weight, LazyTensor) else [x]
     slots = [_slot_of(tensors, v) for v in wrt]
     return task, data, tuple(slots)

@@ -101,16 +101,36 @@ def test_batches_are_counted_through() -> None:
 def test_derivatives_keep_to_the_blocks(rng: np.random.Generator) -> None:
     x_i, y_j = Vi(rng.random((6, 2))), Vj(rng.random((8, 2)))
     K = (-x_i.sqdist(y_j)).exp()
+    terms = [np.where(MASK[..., None], K.grad(v).dense(), 0) for v in (x_i, y_j)]
+    close = {"rtol": 64 * eps(np.float64), "atol": 0}
+    result, gradients = K.vjp("sum", 1, [x_i, y_j], ranges=ARRAYS)
+    assert np.allclose(result[:, 0], np.where(MASK, K.dense(), 0).sum(1), **close)
+    for axis, gradient in enumerate(gradients):
+        assert np.allclose(gradient, terms[axis].sum(1 - axis), **close)
+    along_i = K.vjp("sum", 0, [x_i, y_j], ranges=ARRAYS)[1]
     K.ranges = ARRAYS
-    _, gradients = K.vjp("sum", 1, [x_i, y_j])
-    step = 1e-6
-    for v, axis, gradient in ((x_i, 1, gradients[0]), (y_j, 0, gradients[1])):
-        inner = K.grad(v)
-        assert inner.ranges == K.ranges
-        assert np.allclose(gradient, inner.sum(axis=axis), rtol=step, atol=0)
-    unused_row, unused_column = 3, 5
-    assert (gradients[0][unused_row] == 0).all()
-    assert (gradients[1][unused_column] == 0).all()
+    of_tensor = K.vjp("sum", 1, [x_i, y_j])[1]
+    for a, b, c in zip(gradients, along_i, of_tensor, strict=True):
+        assert (a == c).all()
+        assert np.allclose(a, b, **close)
+    t = rng.random((8, 2))
+    slope = K.jvp("sum", 1, [y_j], [t])[1]
+    assert np.allclose(slope[:, 0], (terms[1] * t).sum((1, 2)), **close)
+
+
+def test_derivatives_of_minima_keep_to_the_blocks(rng: np.random.Generator) -> None:
+    """Those of rows without columns are 0."""
+    x_i, y_j = Vi(rng.random((6, 2))), Vj(rng.random((8, 2)))
+    d = x_i.sqdist(y_j)
+    x_bar, y_bar = d.vjp("min", 1, [x_i, y_j], ranges=ARRAYS)[1]
+    dense = np.where(MASK, d.dense(), np.inf)
+    indices = np.where(MASK.any(1), dense.argmin(1), -1)
+    x, y = x_i.slots[0].array, y_j.slots[0].array
+    step = np.where(indices[:, None] < 0, 0, 2 * (x - y[indices]))
+    assert np.allclose(x_bar, step, rtol=64 * eps(np.float64), atol=0)
+    expected = np.zeros_like(y)
+    np.add.at(expected, indices, -step)
+    assert np.allclose(y_bar, expected, rtol=64 * eps(np.float64), atol=eps(np.float64))
 
 
 # --- The object --------------------------------------------------------------------------------
