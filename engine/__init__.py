@@ -36,6 +36,7 @@ from .errors import (
 )
 from .lazy import LazyTensor, Pm, Vi, Vj
 from .methods import concatenate
+from .ranges import Ranges
 
 del _derivatives, _matrix
 
@@ -65,6 +66,7 @@ __all__ = [
     "NoCompilerWarning",
     "Options",
     "Pm",
+    "Ranges",
     "ShapeError",
     "Vi",
     "Vj",

@@ -56,7 +56,7 @@ def vjp(
     K : int
         For the K smallest.
     **how
-        ``backend``, ``n_threads``, as for reductions.
+        ``backend``, ``n_threads``, ``ranges``, as for reductions.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def vjp(
     >>> x_bar[0]
     array([-10., -10.])
     """
-    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K)
+    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K, how)
     entry = REDUCTIONS[task.reduction]
     arrays: Sequence[Any] = data.arrays
     if entry.slopes is None:
@@ -87,7 +87,7 @@ def vjp(
         result, indices = run(task, data, **how)
         picks = Picks(task, arrays, indices)
         bar = _checked(cotangent, result)
-        compute = _compute(picks.task.dtype, data._replace(M=picks.rows, N=1, K=0), how)
+        compute = _compute(picks.task.dtype, _of_pairs(data, picks), how)
         values = result.reshape(*data.batch, -1, 1)
         found = pull_back(picks.task, picks.arrays, slots, picks.flat(bar), values, compute)
         found = {slot: picks.scatter(part, slot) for slot, part in found.items()}
@@ -144,7 +144,7 @@ def jvp(
     >>> slope[0]
     array([-20.])
     """
-    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K)
+    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K, how)
     arrays: Sequence[Any] = data.arrays
     if len(tangents) != len(slots):
         raise ArgumentError(
@@ -161,7 +161,7 @@ def jvp(
         result, indices = run(task, data, **how)
         picks = Picks(task, arrays, indices)
         there = {slot: picks.gather(t, slot) for slot, t in given.items()}
-        compute = _compute(picks.task.dtype, data._replace(M=picks.rows, N=1, K=0), how)
+        compute = _compute(picks.task.dtype, _of_pairs(data, picks), how)
         values = result.reshape(*data.batch, -1, 1)
         slope = push_forward(picks.task, picks.arrays, there, values, compute)
         return result, picks.flat(slope).reshape(result.shape)
@@ -171,14 +171,21 @@ def jvp(
 
 
 def _prepared(
-    x: LazyTensor, reduction: str, axis: int, wrt: Sequence[LazyTensor], weight: Any, K: int
+    x: LazyTensor,
+    reduction: str,
+    axis: int,
+    wrt: Sequence[LazyTensor],
+    weight: Any,
+    K: int,
+    how: dict[str, Any],
 ) -> tuple[Task, Data, tuple[int, ...]]:
-    """Return the task, its data, and the slots of the variables."""
+    """Return the task, its data, and the slots of the variables; data takes the ranges of `how`."""
     known = [name for name in REDUCTIONS if differentiable(name)]
     if reduction not in known:
         what = f"a reduction with derivatives, one of {known}"
         raise ArgumentError(expected(what, repr(reduction), did_you_mean(str(reduction), known)))
-    task, data = build(x, reduction, pair_axis(x, axis, None, reduction), K, weight)
+    along = pair_axis(x, axis, None, reduction)
+    task, data = build(x, reduction, along, K, weight, how.pop("ranges", None))
     tensors = [x, weight] if isinstance(weight, LazyTensor) else [x]
     slots = [_slot_of(tensors, v) for v in wrt]
     return task, data, tuple(slots)
@@ -212,15 +219,18 @@ def _checked(cotangent: Any, result: Any) -> Any:
     return cotangent
 
 
+def _of_pairs(data: Data, picks: Picks) -> Data:
+    return data._replace(M=picks.rows, N=1, K=0, ranges=None)
+
+
 def _compute(dtype: np.dtype[Any], data: Data, how: Mapping[str, Any]) -> Compute:
     """Return how reductions are computed where nobody differentiates them."""
 
     def compute(
         formula: Expr, weight: Expr | None, reduction: str, axis: str, arrays: Sequence[Any]
     ) -> Any:
-        M, N = (data.M, data.N) if axis == "j" else (data.N, data.M)
         task = make_task(formula, weight, reduction, axis, dtype)
-        (result,) = run(task, Data(list(arrays), data.batch, M, N), **how)
+        (result,) = run(task, data.along(axis, list(arrays)), **how)
         return result
 
     return compute

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from .calls import options_doc
 from .formula.ops import OPS, Op
 from .formula.reductions import REDUCTIONS, Reduction
 
@@ -48,10 +49,7 @@ Parameters
 {parameters}axis : int
     Axis to reduce, counted from the front: after the batch axes, rows i come first, then
     columns j{features}. `dim` is another name for it.
-backend : str, optional
-    Name of a backend; None is the option in force.
-n_threads : int, optional
-    Threads, counted as scikit-learn's ``n_jobs``.
+{options}
 
 Returns
 -------
@@ -146,6 +144,7 @@ def reduction_doc(entry: Reduction) -> str:
         _REDUCTION.format(
             doc=entry.doc,
             parameters=parameters,
+            options=options_doc(),
             features=", then features: -1, the default, for a matrix too" if name in OPS else "",
             returns="\n".join(returns),
             call=f"[r.shape for r in {call}]" if many else f"{call}.shape",

@@ -17,17 +17,10 @@ import numpy as np
 
 from .arrays import FLOATS, check_array, check_numbers, library_of, scalar_value
 from .errors import ArgumentError, DTypeError, ShapeError, did_you_mean, expected
-from .formula.expr import (
-    Expr,
-    constant,
-    substitute,
-    swap_axes,
-    to_string,
-    variable,
-    variables,
-)
+from .formula.expr import Expr, constant, substitute, swap_axes, to_string, variable, variables
 from .formula.ops import Op
 from .operators import Operators
+from .ranges import Ranges, common
 
 _OTHER = {"i": "j", "j": "i", "p": "p"}
 
@@ -82,7 +75,7 @@ class LazyTensor(Operators):
     (1000, 1)
     """
 
-    __slots__ = ("M", "N", "__weakref__", "batch", "dtype", "expr", "slots")
+    __slots__ = ("M", "N", "__weakref__", "_ranges", "batch", "dtype", "expr", "slots")
     __array_ufunc__ = None  # so that array * LazyTensor comes to __rmul__
     __iter__ = None  # or Python would iterate by __getitem__
 
@@ -92,6 +85,7 @@ class LazyTensor(Operators):
     M: int | None
     N: int | None
     dtype: np.dtype[Any] | None
+    _ranges: Ranges | None
 
     def __init__(self, x: Any, axis: int | None = None) -> None:
         if axis is None:
@@ -104,6 +98,7 @@ class LazyTensor(Operators):
             )
         self.expr, self.slots, self.batch = made.expr, made.slots, made.batch
         self.M, self.N, self.dtype = made.M, made.N, made.dtype
+        self._ranges = made._ranges
 
     @classmethod
     def _make(
@@ -114,9 +109,11 @@ class LazyTensor(Operators):
         M: int | None,
         N: int | None,
         dtype: np.dtype[Any] | None,
+        ranges: Ranges | None = None,
     ) -> LazyTensor:
         new = object.__new__(cls)
         new.expr, new.slots, new.batch, new.M, new.N, new.dtype = expr, slots, batch, M, N, dtype
+        new._ranges = ranges
         return new
 
     @property
@@ -150,7 +147,8 @@ class LazyTensor(Operators):
     def T(self) -> LazyTensor:
         """Transpose: rows and columns exchanged."""
         slots = tuple(Slot(s.array, _OTHER[s.axis], s.dtype_free) for s in self.slots)
-        return self._make(_swapped(self.expr), slots, self.batch, self.N, self.M, self.dtype)
+        expr, ranges = _swapped(self.expr), None if self._ranges is None else self._ranges.T
+        return self._make(expr, slots, self.batch, self.N, self.M, self.dtype, ranges)
 
     def t(self) -> LazyTensor:
         """Return the transpose."""
@@ -329,6 +327,7 @@ def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
     """Return the formulas of several in common slots, and a tensor that has their shape."""
     first = tensors[0]
     slots, batch, M, N, dtype = first.slots, first.batch, first.M, first.N, first.dtype
+    ranges = first._ranges
     exprs = [first.expr]
     for other in tensors[1:]:
         e = other.expr
@@ -349,7 +348,9 @@ def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
                 cure = "Convert one of them with .astype."
                 raise DTypeError(expected("arrays of one dtype", got, cure))
             dtype = other.dtype
-    return exprs, LazyTensor._make(first.expr, slots, batch, M, N, dtype)
+        if other._ranges is not ranges:
+            ranges = common(ranges, other._ranges)
+    return exprs, LazyTensor._make(first.expr, slots, batch, M, N, dtype, ranges)
 
 
 def _same(a: int | None, b: int, what: str) -> int:
@@ -386,7 +387,8 @@ def apply(
         result = _formula(op, tuple(exprs), params)
     except TypeError:  # a parameter that cannot be hashed: the operation itself says what is wrong
         result = op(*exprs, *params)
-    return LazyTensor._make(result, shape.slots, shape.batch, shape.M, shape.N, shape.dtype)
+    M, N, dtype = shape.M, shape.N, shape.dtype
+    return LazyTensor._make(result, shape.slots, shape.batch, M, N, dtype, shape._ranges)
 
 
 def check_dtype(x: LazyTensor) -> np.dtype[Any]:

@@ -14,6 +14,7 @@ from .formula.ops import OPS
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, Vj, apply
 from .methods import build, pair_axis, reduce
+from .ranges import Ranges, as_ranges
 
 
 def _matmul(self: LazyTensor, b: Any, **how: Any) -> Any:
@@ -83,7 +84,20 @@ def _apply_to(A: LazyTensor, b: Any) -> Any:
     return _matmul(A, b.astype(A.dtype)).astype(np.result_type(A.dtype, b.dtype))
 
 
+def _ranges(self: LazyTensor) -> Ranges | None:
+    """Blocks to which reductions of this, and of what is made from it, are confined.
+
+    It can be set, to a `Ranges`, six arrays or None. `dense` gives all values nevertheless.
+    """
+    return self._ranges
+
+
+def _set_ranges(self: LazyTensor, ranges: Any) -> None:
+    self._ranges = as_ranges(ranges)
+
+
 for _name, _method in {
+    "ranges": property(_ranges, _set_ranges),
     "__matmul__": _matmul,
     "__rmatmul__": _rmatmul,
     "matvec": _apply_to,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from .arrays import check_array, library_of
 from .backends import run
 from .backends._base import Data, Task, make_task
+from .calls import check_options, signature
 from .config import options
 from .documents import operation_doc, reduction_doc
 from .errors import ArgumentError, ShapeError, expected
@@ -19,6 +21,7 @@ from .formula.expr import Expr
 from .formula.ops import OPS, Op
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, Vi, Vj, apply, check_dtype, join, promote
+from .ranges import as_ranges
 
 # --- Reductions --------------------------------------------------------------------------------
 
@@ -43,7 +46,9 @@ def reduction_axis(x: LazyTensor, axis: int | None, dim: int | None, name: str) 
         raise ArgumentError(expected(what, f"axis={axis!r}", cure)) from None
 
 
-def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -> tuple[Task, Data]:
+def build(
+    x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None, ranges: Any = None
+) -> tuple[Task, Data]:
     """Return the task and the data of a reduction, axes exchanged so that j is reduced."""
     if x.expr.dim != 1 and REDUCTIONS[name].scalar:
         cure = "Reduce its feature axis first, for example with .sum(-1)."
@@ -54,7 +59,7 @@ def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -
     if weight is not None and not REDUCTIONS[name].weighted:
         if f"{name}_weight" not in REDUCTIONS:
             raise ArgumentError(expected(f"no weight for {name}", "one", "Use (x * w) instead."))
-        return build(x, f"{name}_weight", axis, K, weight)
+        return build(x, f"{name}_weight", axis, K, weight, ranges)
     if weight is None:
         shape, other = x, None
     else:
@@ -68,7 +73,11 @@ def build(x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None) -
     M, N = (1 if n is None else n for n in (shape.M, shape.N))
     if axis == "i":
         M, N = N, M
-    return task, Data(arrays, shape.batch, M, N, K)
+    blocks = shape._ranges if ranges is None else as_ranges(ranges)
+    if blocks is not None:
+        blocks = blocks.T if axis == "i" else blocks
+        blocks.along_j.check(M, N, math.prod(shape.batch))
+    return task, Data(arrays, shape.batch, M, N, K, blocks)
 
 
 def _as_weight(weight: Any, x: LazyTensor, axis: str) -> LazyTensor:
@@ -92,9 +101,16 @@ def reduce(
     weight: Any = None,
     backend: str | None = None,
     n_threads: int | None = None,
+    ranges: Any = None,
+    **how: Any,
 ) -> Any:
-    """Return the result of a reduction: an array (..., M, E), or a tuple of them."""
-    task, data = build(x, name, axis, K, weight)
+    """Return the result of a reduction: an array (..., M, E), or a tuple of them.
+
+    The last four are the options of `calls.OPTIONS`.
+    """
+    if how:
+        check_options(how, name)
+    task, data = build(x, name, axis, K, weight, ranges)
     if n_threads is None:
         results = run(task, data, backend)
     else:
@@ -120,41 +136,41 @@ def _reduction_method(name: str) -> Callable[..., Any]:
 
     if entry.keep:
 
-        def method(self, K, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
+        def method(self, K, axis=None, dim=None, **how):  # type: ignore[no-untyped-def]
             along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, _check_count(K, name), None, backend, n_threads)
+            return reduce(self, name, along, _check_count(K, name), **how)
 
     elif entry.weighted:
 
-        def method(self, weight, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
-            along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, 0, weight, backend, n_threads)
+        def method(self, weight, axis=None, dim=None, **how):  # type: ignore[no-untyped-def]
+            return reduce(self, name, pair_axis(self, axis, dim, name), 0, weight, **how)
 
     elif f"{name}_weight" in REDUCTIONS:
 
-        def method(self, axis=None, dim=None, weight=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
-            along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, 0, weight, backend, n_threads)
+        def method(self, axis=None, dim=None, weight=None, **how):  # type: ignore[no-untyped-def]
+            return reduce(self, name, pair_axis(self, axis, dim, name), 0, weight, **how)
 
     elif over_features is None:
 
-        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
-            along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, 0, None, backend, n_threads)
+        def method(self, axis=None, dim=None, **how):  # type: ignore[no-untyped-def]
+            return reduce(self, name, pair_axis(self, axis, dim, name), **how)
 
     else:
 
-        def method(self, axis=None, dim=None, backend=None, n_threads=None):  # type: ignore[no-untyped-def]
+        def method(self, axis=None, dim=None, **how):  # type: ignore[no-untyped-def]
             if axis is None and dim is None:
                 axis = -1
             along = reduction_axis(self, axis, dim, name)
             if along != "features":
-                return reduce(self, name, along, 0, None, backend, n_threads)
-            if backend is not None or n_threads is not None:
-                what = f"backend and n_threads only where {name} computes, over rows or columns"
-                raise ArgumentError(expected(what, "them for the feature axis"))
+                return reduce(self, name, along, **how)
+            if how:
+                check_options(how, name)
+                what = f"{' and '.join(how)} only where {name} computes, over rows or columns"
+                raise ArgumentError(expected(what, "the feature axis"))
             return apply(over_features, (self,))
 
+    leading = list(inspect.signature(method).parameters.values())[:-1]
+    setattr(method, "__signature__", signature(*leading))
     _describe(method, name, reduction_doc(entry))
     return method
 

@@ -301,28 +301,35 @@ def check(
     unclear : float
         Share of the results whose bound may be infinite.
     """
-    entry = REDUCTIONS[name]
     result = reduce(x, name, axis, K, weight, backend, **run)
     results = result if isinstance(result, tuple) else (result,)
     found, data = tensor_values(x, name, axis, weight, K)
-    (v, error), (w, w_error) = found[0], found[-1]
     dtype = build(x, name, axis, K, weight)[0].dtype
+    check_results(name, results, found, K, dtype, unclear)
+    for part, kind in zip(results, REDUCTIONS[name].result_kinds(), strict=True):
+        assert part.shape[:-1] == (*data.batch, data.M)
+        assert part.dtype == {"real": dtype, "index": np.int64, "boolean": np.bool_}[kind]
+    return result
+
+
+def check_results(
+    name: str, results: Sequence[Array], found: Any, K: int, dtype: Any, unclear: float = 0.1
+) -> None:
+    """Assert that results (..., M, E) are those of the values and bounds of `tensor_values`."""
+    entry = REDUCTIONS[name]
+    (v, error), (w, w_error) = found[0], found[-1]
     kinds = entry.result_kinds()
     assert len(results) == len(kinds)
-    lead = (*data.batch, data.M)
     with np.errstate(all="ignore"):
         if entry.keep:
             check_smallest(dict(zip(entry.keep, results, strict=True)), v[..., 0], error[..., 0], K)
         elif name in EXPECT:
             ((expected, bound),) = EXPECT[name](v, error, w, w_error, dtype)
-            assert results[0].shape == (*lead, expected.shape[-1])
+            assert results[0].shape == expected.shape
             assert_close(results[0], expected, bound, unclear)
         if kinds[-1] == "index" and not entry.keep and name != "count":
             sign = -1 if "max" in name else 1
             check_indices(results[-1], np.moveaxis(sign * v, -2, -1), np.moveaxis(error, -2, -1))
-    for part, kind in zip(results, kinds, strict=True):
-        assert part.dtype == {"real": dtype, "index": np.int64, "boolean": np.bool_}[kind]
-    return result
 
 
 def assert_close(result: Array, expected: Array, bound: Array, unclear: float = 0.1) -> None:

@@ -19,9 +19,9 @@ SOURCES = sorted(file for folder in ("engine", "apps") for file in (ROOT / folde
 
 # Whoever stands right may import what stands left. What lies at the top of engine/ and is none of
 # the others (lazy.py, autograd.py, __init__.py, ...) is the layer `lazy`.
-LAYERS = ("errors", "config", "arrays", "formula", "codegen", "backends", "lazy", "apps")
+LAYERS = ("errors", "config", "arrays", "ranges", "formula", "codegen", "backends", "lazy", "apps")
 # A layer -> what it must not import although it stands left of it: a formula knows no arrays.
-UNKNOWN_TO = {"formula": {"config", "arrays"}, "codegen": {"arrays"}}
+UNKNOWN_TO = {"formula": {"config", "arrays", "ranges"}, "codegen": {"arrays", "ranges"}}
 # The report of what was found asks the backends; it does so when called, not when imported.
 LATE_IMPORTS = {("config", "backends")}
 # Too slow or too big to import for someone who may not use them.

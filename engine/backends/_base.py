@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -14,6 +15,7 @@ from ..formula import ops as o
 from ..formula.expr import Expr, swap_axes
 from ..formula.reductions import REDUCTIONS, Reduction
 from ..formula.rewrite import simplify
+from ..ranges import Ranges
 
 Array = npt.NDArray[Any]
 
@@ -85,6 +87,9 @@ class Data(NamedTuple):
         Rows of the result, and length of the reduced axis.
     K : int
         For the K smallest; else 0.
+    ranges : Ranges or None
+        To which blocks the reduction is confined; ``along_j`` is the half for this task, whose
+        reduced axis is j.
     """
 
     arrays: Sequence[Array]
@@ -92,6 +97,25 @@ class Data(NamedTuple):
     M: int
     N: int
     K: int = 0
+    ranges: Ranges | None = None
+
+    def along(self, axis: str, arrays: Sequence[Array]) -> Data:
+        """Return the data of a reduction of other arrays over j, or over i, for their derivatives.
+
+        Both are of the same pairs: over "i", rows and columns are exchanged.
+        """
+        M, N, ranges = self.M, self.N, self.ranges
+        if axis == "i":
+            M, N, ranges = N, M, None if ranges is None else ranges.T
+        return Data(arrays, self.batch, M, N, 0, ranges)
+
+    def batched(self, length: int, arrays: Sequence[Array]) -> Data:
+        """Return the data of arrays with one more batch axis, the first."""
+        ranges = self.ranges
+        if ranges is not None:
+            batches = math.prod(self.batch)
+            ranges = ranges.repeated(length, self.M * batches, self.N * batches)
+        return self._replace(arrays=arrays, batch=(length, *self.batch), ranges=ranges)
 
 
 class Backend:

@@ -7,21 +7,25 @@ copies and starts kernels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..codegen.gpu import LONGEST, THREADS, GpuKernel, capacity, gpu_kernel, preamble
+from ..codegen.gpu import LONGEST, THREADS, WARP, GpuKernel, capacity, gpu_kernel, preamble
 from ..errors import BackendError, expected
+from ..ranges import Blocks
 from ._base import Array, Backend, Data, Task
+from ._block_sparse import layout
 
 MANY_BLOCKS = 1024
 """Blocks that fill any device; with fewer rows than for a quarter of them, columns are split."""
 STATES_BYTES = 2**30
 """States of rows that are kept between two kernels: of more, rows are done in parts."""
 MAX_GRID = 2**31 - 1
+MAX_COLUMNS = 2**30
+"""Columns that are counted in 32 bits."""
 SIZES = 14
 """Words of ``gr::Sizes``."""
 
@@ -68,7 +72,7 @@ def plan(k: GpuKernel, M: int, N: int, K: int, batches: int, hoisted: tuple[int,
     hoisted : tuple of int
         Batches of the parameters, the rows and the columns.
     """
-    s, p = k.schedule, k.program
+    s = k.schedule
     along_i = min(THREADS, _power(-(-M // s.rows)))
     along_j = min(
         THREADS // along_i, s.column_block // s.columns, _power(-(-max(N, 1) // s.columns))
@@ -83,21 +87,28 @@ def plan(k: GpuKernel, M: int, N: int, K: int, batches: int, hoisted: tuple[int,
     chunks = 1
     if tasks < MANY_BLOCKS // 4:
         chunks = max(1, min(MANY_BLOCKS // tasks, column_blocks // 4, most // along_j))
-    chunks = max(chunks, -(-N // 2**30))  # columns are counted in 32 bits within a chunk
+    chunks = max(chunks, -(-N // MAX_COLUMNS))  # columns are counted in 32 bits within a chunk
     chunk_blocks = max(1, -(-column_blocks // chunks))
     parts = chunks * along_j
-    size = 4 if k.scalar == "float" else 8
-    packed = (
-        p.n_parameters * hoisted[0],
-        p.n_rows * hoisted[1] * -(-M // s.row_block) * s.row_block,
-        p.n_columns * hoisted[2] * column_blocks * s.column_block,
-    )
     state = k.states.bytes_of(K) if parts > 1 or k.listed == LONGEST else 0
     rows = along_i * s.rows
     at_once = max(1, STATES_BYTES // (state * parts * rows)) if state else tasks
     at_once = min(at_once, MAX_GRID // chunks, tasks)
-    buffers = packed[0] * size, packed[1] * size, packed[2] * size
+    buffers = packed_bytes(k, M, N, hoisted)
     return Plan((along_i, along_j), tasks, chunks, chunk_blocks, parts, buffers, at_once, state)
+
+
+def packed_bytes(
+    k: GpuKernel, M: int, N: int, hoisted: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """Return the bytes of the hoisted parameters, rows and columns."""
+    s, p = k.schedule, k.program
+    size = 4 if k.scalar == "float" else 8
+    return (
+        size * p.n_parameters * hoisted[0],
+        size * p.n_rows * hoisted[1] * -(-M // s.row_block) * s.row_block,
+        size * p.n_columns * hoisted[2] * -(-N // s.column_block) * s.column_block,
+    )
 
 
 def _power(n: int) -> int:
@@ -107,6 +118,9 @@ def _power(n: int) -> int:
 
 def launch(k: GpuKernel, data: Data, results: Sequence[Any], machine: Machine) -> None:
     """Start all kernels of a call: packing, the reduction, merging, repair."""
+    if data.ranges is not None:
+        _launch_sparse(k, data, data.ranges.along_j, results, machine)
+        return
     batches = math.prod(data.batch)
     slots, offsets, hoisted, alive = _slots(k, data, machine)
     plan_ = plan(k, data.M, data.N, data.K, batches, hoisted)
@@ -140,13 +154,8 @@ def launch(k: GpuKernel, data: Data, results: Sequence[Any], machine: Machine) -
         words += [row_blocks, plan_.chunk_blocks, *tail]
         machine.upload(np.concatenate([np.array(words, np.int64), offsets]), call)
         if first == 0:
-            s, p = k.schedule, k.program
-            points("pack_parameters", hoisted[0] if p.n_parameters else 0)
-            for what, n, block, batch in (
-                ("rows", data.M if p.n_rows else 0, s.row_block, hoisted[1]),
-                ("columns", data.N if p.n_columns else 0, s.column_block, hoisted[2]),
-            ):
-                points(f"pack_{what}", batch * -(-n // block) * block)
+            for what, n in _points_to_pack(k, data, hoisted):
+                points(f"pack_{what}", n)
         run("run", (last - first) * plan_.chunks, plan_.block)
         step = 1
         while step < plan_.parts:
@@ -156,6 +165,65 @@ def launch(k: GpuKernel, data: Data, results: Sequence[Any], machine: Machine) -
         if k.entry.repair and data.N:
             points("repair", end - origin)
     del alive, states
+
+
+def _points_to_pack(
+    k: GpuKernel, data: Data, hoisted: tuple[int, int, int]
+) -> Iterator[tuple[str, int]]:
+    """Yield what is packed, and how many points of it, those that fill up blocks included."""
+    s, p = k.schedule, k.program
+    yield "parameters", hoisted[0] if p.n_parameters else 0
+    for what, n, block, batches in (
+        ("rows", data.M if p.n_rows else 0, s.row_block, hoisted[1]),
+        ("columns", data.N if p.n_columns else 0, s.column_block, hoisted[2]),
+    ):
+        yield what, batches * -(-n // block) * block
+
+
+def _launch_sparse(
+    k: GpuKernel, data: Data, blocks: Blocks, results: Sequence[Any], machine: Machine
+) -> None:
+    """Start all kernels of a call with ranges: packing, the reduction, repair."""
+    M, N, batches = data.M, data.N, math.prod(data.batch)
+    if N > MAX_COLUMNS:
+        cure = 'Use backend="openmp".'
+        raise BackendError(expected(f"at most {MAX_COLUMNS} columns with ranges", f"{N}", cure))
+    slots, offsets, hoisted, alive = _slots(k, data, machine)
+    R = k.schedule.rows
+    longest = int(np.diff(blocks.rows).max(initial=1))
+    # a block may begin within the rows of a thread
+    threads = min(THREADS, max(WARP, _power(-(-longest // R) + (R > 1))))
+    these = layout(blocks, M, N, batches, (threads * R - R + 1) // R * R, R)
+    listed = np.concatenate([these.blocks.reshape(-1), these.intervals[:, :2].reshape(-1)])
+    there = machine.allocate(listed.nbytes)
+    machine.upload(listed, there)
+    state = k.states.bytes_of(data.K) if k.listed == LONGEST else 0
+    rows = np.append(these.blocks[:, 0], M * batches)
+    most = min(STATES_BYTES // state, M * batches) if state else M * batches
+    most = max(most, threads * R)
+    buffers = [machine.allocate(n) for n in (*packed_bytes(k, M, N, hoisted), state * most)]
+    head = SIZES + 4 + len(results) + len(slots) * 4
+    call = machine.allocate(8 * (head + offsets.size))
+    start = machine.pointer(call)
+    tail = [machine.pointer(a) for a in (*buffers, *results)]
+    for data_at, stride, step, offset in slots:
+        tail += [data_at, stride, step, start + 8 * (head + offset)]
+    first, number = 0, len(these.blocks)
+    while first < number:
+        last = min(int(np.searchsorted(rows, rows[first] + most, "right")) - 1, first + MAX_GRID)
+        words = [M, N, batches, data.K, 1, 1, hoisted[1], hoisted[2], hoisted[0], first]
+        words += [int(rows[first]), most, number, 0, *tail]
+        machine.upload(np.concatenate([np.array(words, np.int64), offsets]), call)
+        if first == 0:
+            for what, n in _points_to_pack(k, data, hoisted):
+                if n:
+                    grid = -(-n // THREADS)
+                    machine.launch(f"pack_{what}_{k.name}", grid, (THREADS, 1), start, 0)
+        for what in ("run", "repair") if k.entry.repair else ("run",):
+            at = machine.pointer(there)
+            machine.launch(f"{what}_{k.name}", last - first, (threads, 1), start, at)
+        first = last
+    del alive
 
 
 def _slots(
@@ -200,10 +268,10 @@ class GpuBackend(Backend):
         return preamble() + self.kernel(task, 10).source
 
     @staticmethod
-    def kernel(task: Task, K: int) -> GpuKernel:
-        """Return the kernels of a task for lists of K numbers."""
+    def kernel(task: Task, K: int, sparse: bool = False) -> GpuKernel:
+        """Return the kernels of a task for lists of K numbers, or those for ranges."""
         if task.entry.keep and K > LONGEST:
             cure = 'Use backend="openmp".'
             raise BackendError(expected(f"K at most {LONGEST} on a GPU", str(K), cure))
         listed = capacity(task.entry, K)
-        return gpu_kernel(task.formula, task.weight, task.reduction, task.dtype, listed)
+        return gpu_kernel(task.formula, task.weight, task.reduction, task.dtype, listed, sparse)

@@ -75,7 +75,7 @@ class CudaBackend(GpuBackend):
 
     def run(self, task: Task, data: Data) -> tuple[Any, ...]:
         """Return the results, see `Backend.run`: CuPy arrays if one of the arrays is."""
-        kernel = self.kernel(task, data.K)
+        kernel = self.kernel(task, data.K, data.ranges is not None)
         cupy = importlib.import_module("cupy")
         arrays: Sequence[Any] = data.arrays
         devices = {a.device.id for a in arrays if not isinstance(a, np.ndarray)}

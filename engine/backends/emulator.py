@@ -143,9 +143,9 @@ class EmulatorBackend(GpuBackend):
         """Return why there is no compiler, "" if there is one."""
         return "" if self._loaded or find_compiler() is not None else why_no_compiler()
 
-    def prepare(self, tasks: Sequence[Task], K: Sequence[int] = (3,)) -> None:
+    def prepare(self, tasks: Sequence[Task], K: Sequence[int] = (3,), sparse: bool = False) -> None:
         """Compile many tasks together, with lists for these numbers of neighbours."""
-        kernels = dict.fromkeys(self.kernel(task, n) for task in tasks for n in K)
+        kernels = dict.fromkeys(self.kernel(task, n, sparse) for task in tasks for n in K)
         self._prepare([k for k in kernels if (k, self.checked) not in self._loaded])
 
     def _prepare(self, kernels: Sequence[gpu.GpuKernel]) -> None:
@@ -156,7 +156,7 @@ class EmulatorBackend(GpuBackend):
 
     def run(self, task: Task, data: Data) -> tuple[Array, ...]:
         """Return the results, see `Backend.run`."""
-        kernel = self.kernel(task, data.K)
+        kernel = self.kernel(task, data.K, data.ranges is not None)
         if (kernel, self.checked) not in self._loaded:
             self._prepare([kernel])
         results = empty_results(task, data)

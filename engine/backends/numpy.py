@@ -10,6 +10,7 @@ import numpy as np
 from ..config import get_options
 from ..formula.evaluate import evaluate
 from ..formula.expr import PAIR, Expr, postorder, to_string, variables
+from ..ranges import Blocks
 from ._base import Array, Backend, Data, Task, empty_results
 
 
@@ -26,7 +27,11 @@ class NumpyBackend(Backend):
     def run(self, task: Task, data: Data) -> tuple[Array, ...]:
         """Return the results, see `Backend.run`."""
         results = empty_results(task, data)
-        _run(task, data, results)
+        if data.ranges is None:
+            _run(task, data, results)
+        elif data.M and 0 not in data.batch:
+            with np.errstate(all="ignore"):
+                _run_blocks(task, data, data.ranges.along_j, results)
         return results
 
 
@@ -36,7 +41,7 @@ def _run(task: Task, data: Data, results: tuple[Array, ...]) -> None:
     if data.batch and batch * data.M * data.N > points:
         for b in range(data.batch[0]):
             arrays = [a[b if a.shape[0] > 1 else 0] for a in data.arrays]
-            part = Data(arrays, data.batch[1:], data.M, data.N, data.K)
+            part = data._replace(arrays=arrays, batch=data.batch[1:])
             _run(task, part, tuple(r[b] for r in results))
         return
     points = max(1, points // max(1, batch))
@@ -45,8 +50,38 @@ def _run(task: Task, data: Data, results: tuple[Array, ...]) -> None:
     for i in range(0, data.M, m):
         rows = slice(i, min(i + m, data.M))
         with np.errstate(all="ignore"):  # overflow to infinity on the way to float32 is the result
-            for result, part_of in zip(results, _reduce_rows(task, data, rows, n), strict=True):
+            parts = _reduce_rows(task, data, rows, _tiles(0, data.N, n))
+            for result, part_of in zip(results, parts, strict=True):
                 result[..., rows, :] = part_of
+
+
+def _run_blocks(task: Task, data: Data, blocks: Blocks, results: tuple[Array, ...]) -> None:
+    """Reduce the rows of each range over its columns, all others over none."""
+    points = _points_per_tile(task)
+    for number, b in enumerate(np.ndindex(data.batch)):
+        arrays = [
+            a[tuple(k if length > 1 else 0 for k, length in zip(b, a.shape, strict=False))]
+            for a in data.arrays
+        ]
+        one = data._replace(arrays=arrays, batch=())
+        own = blocks.of_batch(number, data.M, data.N)
+        for result, part in zip(results, _reduce_rows(task, one, slice(0, 1), []), strict=True):
+            result[b] = part
+        for k, (first, last) in enumerate(own.rows.tolist()):
+            columns = own.columns[own.offsets[k] : own.offsets[k + 1]].tolist()
+            most = max((end - start for start, end in columns), default=1)
+            n = max(1, min(most, max(math.isqrt(points), points // (last - first))))
+            m = max(1, points // n)
+            for i in range(first, last, m):
+                rows = slice(i, min(i + m, last))
+                tiles = [tile for start, end in columns for tile in _tiles(start, end, n)]
+                parts = _reduce_rows(task, one, rows, tiles)
+                for result, part in zip(results, parts, strict=True):
+                    result[b][rows] = part
+
+
+def _tiles(start: int, end: int, n: int) -> list[slice]:
+    return [slice(j, min(j + n, end)) for j in range(start, end, n)]
 
 
 def _points_per_tile(task: Task) -> int:
@@ -55,13 +90,14 @@ def _points_per_tile(task: Task) -> int:
     return max(1, get_options().tile_bytes // (task.dtype.itemsize * (width + 2)))
 
 
-def _reduce_rows(task: Task, data: Data, rows: slice, n: int) -> tuple[Array, ...]:
-    """Return the results of some rows, from tiles of n columns merged in order."""
+def _reduce_rows(task: Task, data: Data, rows: slice, tiles: list[slice]) -> tuple[Array, ...]:
+    """Return the results of some rows, from tiles of columns merged in order."""
     entry = task.entry
     wide = np.dtype(np.float64)
     state: Any = None
-    for j in range(0, max(data.N, 1), n):
-        v, w = values(task, data, rows, slice(j, min(j + n, data.N)))
+    for columns in tiles or [slice(0, 0)]:
+        j = columns.start
+        v, w = values(task, data, rows, columns)
         if entry.keep:
             part = _smallest(v[..., 0], j, data.K)
             state = part if state is None else _merge_smallest(state, part, data.K)

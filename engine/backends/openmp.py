@@ -15,12 +15,22 @@ import numpy as np
 
 from ..codegen.bound import Bound, ball, lower_bound, with_spares
 from ..codegen.cpu import CpuKernel
-from ..codegen.kernels import BOUND_PREAMBLE, PREAMBLE, BoundKernel, cpu_kernel
-from ..formula.expr import variables
+from ..codegen.kernels import (
+    BOUND_PREAMBLE,
+    PREAMBLE,
+    SPARSE_PREAMBLE,
+    BoundKernel,
+    cpu_kernel,
+    sparse_kernel,
+)
+from ..ranges import Blocks
 from ._base import Array, Backend, Data, Task, empty_results
+from ._block_sparse import layout
 from ._burst import Burst
 from ._cache import load
 from ._compiler import find_compiler, why_no_compiler
+from ._repair import again as _again
+from ._slots import slots_of
 from ._threads import mark_used, thread_count
 from .numpy import BACKEND as SPECIFICATION
 
@@ -28,6 +38,7 @@ HEADERS = tuple(
     Path(__file__).parent.parent / "codegen" / name
     for name in (
         "kernel.h",
+        "block_sparse.h",
         "pack.h",
         "exact.h",
         "fixed.h",
@@ -66,6 +77,7 @@ class Loaded:
     slots: tuple[tuple[int, str, int], ...]
     pair_cost: int
     bound: Bound | None
+    indices: int  # a bit for each result that holds them
     lanes: int
     strip: int
     row_block: int
@@ -83,6 +95,7 @@ class OpenMPBackend(Backend):
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[Task, bool], Loaded] = {}
+        self._sparse: dict[Task, Loaded] = {}
 
     def missing(self) -> str:
         """Return why there is no compiler, "" if there is one."""
@@ -114,8 +127,22 @@ class OpenMPBackend(Backend):
             assert kernel is not None, "there are bounds"
             self._loaded[kind] = _open(library, kernel)
 
+    def prepare_sparse(self, tasks: Sequence[Task]) -> None:
+        """Compile what these tasks need where they are given ranges, together."""
+        kernels = {
+            task: sparse_kernel(task.formula, task.weight, task.reduction, task.dtype)
+            for task in tasks
+            if task not in self._sparse
+        }
+        if kernels:
+            sources = dict.fromkeys(kernel.source for kernel in kernels.values())
+            library = load(SPARSE_PREAMBLE + "\n".join(sources), HEADERS)
+            self._sparse.update({task: _open(library, k) for task, k in kernels.items()})
+
     def run(self, task: Task, data: Data) -> tuple[Array, ...]:
         """Return the results, see `Backend.run`."""
+        if data.ranges is not None:
+            return self._run_sparse(task, data, data.ranges.along_j)
         bound = lower_bound(task.formula, task.reduction)
         return self._run(task, data, bound is not None and bound.pays(data.M, data.N, data.K))
 
@@ -139,6 +166,19 @@ class OpenMPBackend(Backend):
                 _again(task, data, results, again, lambda part: SPECIFICATION.run(task, part))
         return results
 
+    def _run_sparse(self, task: Task, data: Data, blocks: Blocks) -> tuple[Array, ...]:
+        self.prepare_sparse([task])
+        results = empty_results(task, data)
+        if not data.M or 0 in data.batch:
+            return results
+        _launch_sparse(self._sparse[task], data, blocks, results)
+        if task.entry.repair:
+            again = np.asarray((results[-1] < 0).any(-1))
+            rows = np.flatnonzero(again)
+            again.reshape(-1)[rows] = blocks.has_columns(rows)
+            _again(task, data, results, again, lambda part: SPECIFICATION.run(task, part))
+        return results
+
     @staticmethod
     def _kernel(task: Task, bounded: bool) -> CpuKernel | BoundKernel | None:
         return cpu_kernel(task.formula, task.weight, task.reduction, task.dtype, bounded)
@@ -148,7 +188,7 @@ def _open(library: ctypes.CDLL, kernel: CpuKernel | BoundKernel) -> Loaded:
     layout = (ctypes.c_int64 * 8)()
     getattr(library, f"layout_{kernel.name}")(layout)
     run = getattr(library, f"run_{kernel.name}")
-    run.argtypes, run.restype = [ctypes.c_char_p], None
+    run.argtypes, run.restype = [ctypes.c_char_p] * (1 + kernel.sparse), None
     row_bytes: Callable[[int], int] = getattr(library, f"row_bytes_{kernel.name}")
     row_bytes.argtypes, row_bytes.restype = [ctypes.c_int64], ctypes.c_int64  # type: ignore[attr-defined]
     scratch_bytes: Callable[[bytes], int] = getattr(library, f"scratch_bytes_{kernel.name}")
@@ -158,7 +198,8 @@ def _open(library: ctypes.CDLL, kernel: CpuKernel | BoundKernel) -> Loaded:
         row_bytes = lambda K: size  # noqa: E731  (a call less)
     sizes = tuple(int(n) for n in layout)
     cost, bound = kernel.pair_cost, kernel.bound
-    return Loaded(run, row_bytes, scratch_bytes, kernel.slots, cost, bound, *sizes)
+    indices = sum(held << n for n, held in enumerate(kernel.entry.holds_indices()))
+    return Loaded(run, row_bytes, scratch_bytes, kernel.slots, cost, bound, indices, *sizes)
 
 
 class Plan(NamedTuple):
@@ -180,7 +221,7 @@ class Plan(NamedTuple):
 def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, parameters: int) -> Plan:
     kept = min(with_spares(K, k.bound.dim), N) if k.bound and K else min(K, max(N, 1))
     state = k.row_bytes(kept)
-    block = min(k.row_block, max(2, LISTS_BYTES // (state * k.strip)) * k.strip)
+    block = rows_at_once(k, state)
     row_blocks = batches * -(-M // block)
     unit = k.column_block // k.lanes
     vectors = -(-N // k.lanes)
@@ -230,6 +271,11 @@ def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, paramet
     )
 
 
+def rows_at_once(k: Loaded, state: int) -> int:
+    """Return the rows of a block, of states of so many bytes."""
+    return min(k.row_block, max(2, LISTS_BYTES // (state * k.strip)) * k.strip)
+
+
 def _with_ball(data: Data, bound: Bound) -> Data:
     inside = ball(bound, data.arrays[bound.row], data.arrays[bound.column])
     return data._replace(arrays=[*data.arrays[: bound.ball], inside])
@@ -246,7 +292,7 @@ def _launch(
     k: Loaded, data: Data, results: tuple[Array, ...], unproven: Array | None = None
 ) -> None:
     """Lay out the call as ``gr::Call`` has it, with the buffers that it works in, and run it."""
-    (slots, alive), columns, parameters = _slots(k, data)
+    (slots, alive), columns, parameters = slots_of(k, data)
     batches = math.prod(data.batch)
     plan = _plan(k, data.M, data.N, data.K, batches, columns, parameters)
     threads = 1
@@ -291,48 +337,44 @@ def _launch(
     del alive
 
 
-def _slots(k: Loaded, data: Data) -> tuple[tuple[list[int], list[Any]], int, int]:
-    """Return the words of the arguments, what keeps them alive, and batches that are hoisted."""
-    words: list[int] = []
-    alive: list[Any] = []
-    varying = ""
-    batch = data.batch
-    zeros = _ONE_BATCH if not batch else np.zeros(math.prod(batch), np.int64)
-    same = zeros.__array_interface__["data"][0] if batch else _ONE_BATCH_ADDRESS
-    for slot, axis, _ in k.slots:
-        a = data.arrays[slot]
-        size = a.itemsize
-        stride, step = a.strides[-2:]
-        if stride % size or step % size or not a.flags.aligned:
-            a = a.copy()  # in order, and aligned
-            stride, step = a.strides[-2:]
-        alive.append(a)
-        words += (a.__array_interface__["data"][0], stride // size, step // size)
-        if batch and math.prod(a.shape[:-2]) > 1:
-            varying += axis
-            offsets = _offsets(a, batch)
-            alive.append(offsets)
-            words.append(offsets.__array_interface__["data"][0])
-        else:
-            words.append(same)
-    alive.append(zeros)
-    batches = math.prod(batch)
-    columns = batches if "j" in varying or "p" in varying else 1
-    return (words, alive), columns, batches if "p" in varying else 1
-
-
-_ONE_BATCH = np.zeros(1, np.int64)
-_ONE_BATCH_ADDRESS: int = _ONE_BATCH.__array_interface__["data"][0]
-
-
-def _offsets(a: Array, batch: tuple[int, ...]) -> Array:
-    """Return where each batch of an array starts, in elements."""
-    offsets = np.zeros((), np.int64)
-    lead = a.shape[:-2]
-    for axis, length in enumerate(batch):
-        step = 0 if lead[axis] == 1 else a.strides[axis] // a.itemsize
-        offsets = offsets[..., None] + np.arange(length, dtype=np.int64) * step
-    return np.ascontiguousarray(offsets).reshape(-1)
+def _launch_sparse(k: Loaded, data: Data, blocks: Blocks, results: tuple[Array, ...]) -> None:
+    """Lay out a call with ranges as ``block_sparse.h`` has it, and run it in parts."""
+    (slots, alive), _, parameters = slots_of(k, data)
+    M, N, K, batches = data.M, data.N, data.K, math.prod(data.batch)
+    kept = min(K, max(N, 1))
+    # few rows are cut finer, so that there are blocks for many threads, but not so fine that
+    # packing columns anew for each would take long beside what is computed
+    finer = max(REPACKED, -(-M * batches // MAX_CHUNKS))
+    rows = min(rows_at_once(k, k.row_bytes(kept)), -(-finer // k.strip) * k.strip)
+    these = layout(blocks, M, N, batches, rows, k.strip)
+    sizes = (M, N, batches, K, kept, 1, 1, parameters, rows, 1)
+    one = k.scalar_bytes * k.n_columns * k.lanes
+    room = _rounded(k.scratch_bytes(struct.pack("16q", *sizes, *[0] * 6)) + one, 4096)
+    parameter_bytes = _rounded(k.scalar_bytes * k.n_parameters * parameters, ALIGNMENT)
+    threads, work = 1, k.pair_cost / k.lanes
+    if _burst.wants_threads(these.pairs[-1] * work):
+        threads = max(1, min(thread_count(None), len(these.blocks)))
+        mark_used(threads)
+    buffer = np.empty(parameter_bytes + room * threads + ALIGNMENT, np.uint8)
+    start: int = buffer.__array_interface__["data"][0]
+    start += -start % ALIGNMENT
+    scratch = start + parameter_bytes  # there are no other columns, and no states between waves
+    tail = [start, scratch, scratch, scratch + room * threads, room, 0]
+    tail += [*(r.__array_interface__["data"][0] for r in results), *slots]
+    width = results[0].shape[-1]
+    addresses = (a.__array_interface__["data"][0] for a in (these.blocks, these.intervals))
+    given = struct.pack("4q", *addresses, k.indices, width)
+    first = 0
+    while first < len(these.blocks):
+        # blocks differ in size: a part has about as many pairs as take a second
+        most = these.pairs[first] + PART * threads / work
+        last = max(first + 1, int(np.searchsorted(these.pairs, most)))
+        last = min(last, len(these.blocks))
+        words = (*sizes, threads, first, last, 0, -(-N // k.lanes), 2, *tail)
+        k.run(struct.pack(f"{len(words)}q", *words), given)
+        first = last
+    _burst.pause()
+    del alive
 
 
 def _chunks(tasks: int, column_blocks: int, most: int) -> int:
@@ -343,30 +385,6 @@ def _chunks(tasks: int, column_blocks: int, most: int) -> int:
     if tasks >= MAX_CHUNKS or column_blocks < 8:
         return 1
     return max(1, min(MAX_CHUNKS // tasks, column_blocks // 4, most))
-
-
-def _again(
-    task: Task,
-    data: Data,
-    results: tuple[Array, ...],
-    which: Array,
-    run: Callable[[Data], tuple[Array, ...]],
-) -> None:
-    """Do some rows again, in another way."""
-    if not which.any():
-        return
-    axes = {e.params[1]: e.params[0] for e in variables(task.formula)}
-    for b in np.ndindex(data.batch):
-        rows = np.flatnonzero(which[b])
-        if not rows.size:
-            continue
-        arrays = []
-        for slot, a in enumerate(data.arrays):
-            a = a[tuple(n if length > 1 else 0 for n, length in zip(b, a.shape, strict=False))]
-            arrays.append(a[rows] if axes.get(slot) == "i" else a)
-        part = data._replace(arrays=arrays, batch=(), M=rows.size)
-        for result, new in zip(results, run(part), strict=True):
-            result[b][rows] = new
 
 
 BACKEND = OpenMPBackend()

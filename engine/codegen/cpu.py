@@ -69,6 +69,8 @@ class CpuKernel:
         By what.
     dtype : dtype
         float32 or float64.
+    sparse : bool
+        Whether its function is that of ``block_sparse.h``, for rows with columns of their own.
     """
 
     bound = None
@@ -79,7 +81,9 @@ class CpuKernel:
         weight: Expr | None,
         reduction: str,
         dtype: np.dtype[np.floating],
+        sparse: bool = False,
     ) -> None:
+        self.sparse = sparse
         self.entry: Reduction = REDUCTIONS[reduction]
         self.program: Program = lower(formula, weight)
         self.schedule: Schedule = schedule(self.program, self.entry)
@@ -91,7 +95,9 @@ class CpuKernel:
         self.far = far_spellings(self.program)
         text = f"{reduction} over j of {to_string(formula)}"
         text += "" if weight is None else f", weight {to_string(weight)}"
-        self.name, self.source = named(f"// {text}, {self.scalar}", "\n".join(self._struct()))
+        text += ", block-sparse" if sparse else ""
+        body = "\n".join(self._struct())
+        self.name, self.source = named(f"// {text}, {self.scalar}", body, sparse)
 
     # --- Parts of the struct ------------------------------------------------------------------
 
@@ -355,17 +361,23 @@ def scalar_name(dtype: np.dtype[np.floating]) -> str:
     return "float" if dtype == np.float32 else "double"
 
 
-def named(comment: str, body: str) -> tuple[str, str]:
+def named(comment: str, body: str, sparse: bool = False) -> tuple[str, str]:
     """Return the name of a kernel, KERNEL in its text, and the text with what is called in it."""
     digest = hashlib.sha256((comment + body).encode()).hexdigest()[:16]
     n = f"kernel_{digest}"
     export = 'extern "C" __attribute__((visibility("default")))'
+    run = (
+        f"void run_{n}(const gr::{n}::Call *call, const gr::Blocks *blocks) {{\n"
+        f"    gr::BlockSparse<gr::{n}>::run(*call, *blocks);\n}}\n"
+        if sparse
+        else f"void run_{n}(const gr::{n}::Call *call) {{\n"
+        f"    gr::Driver<gr::{n}>::run(*call);\n}}\n"
+    )
     parameters = "K::NP * sizeof(K::Call::Scalar) / sizeof(K::T)"
     layout = f"K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, {parameters}, K::NR, K::NC, sizeof(K::T)"
     return n, (
         f"{comment}\n{body.replace('KERNEL', n)}"
-        f"{export} void run_{n}(const gr::{n}::Call *call) {{\n"
-        f"    gr::Driver<gr::{n}>::run(*call);\n}}\n"
+        f"{export} {run}"
         f"{export} void layout_{n}(gr::Layout *to) {{\n"
         f"    typedef gr::{n} K;\n    *to = gr::Layout{{{layout}}};\n}}\n"
         f"{export} int64_t scratch_bytes_{n}(const gr::Sizes *n) {{\n"

@@ -179,6 +179,8 @@ class GpuKernel:
         float32 or float64.
     listed : int
         See `capacity`.
+    sparse : bool
+        Whether rows have columns of their own: the loops are those of ``device_block_sparse.h``.
     """
 
     def __init__(
@@ -188,7 +190,9 @@ class GpuKernel:
         reduction: str,
         dtype: np.dtype[np.floating],
         listed: int,
+        sparse: bool = False,
     ) -> None:
+        self.sparse = sparse
         self.entry: Reduction = REDUCTIONS[reduction]
         self.program: Program = lower(formula, weight)
         self.listed = listed
@@ -200,6 +204,7 @@ class GpuKernel:
         text = f"// {reduction} over j of {to_string(formula)}"
         text += "" if weight is None else f", weight {to_string(weight)}"
         text += f", {self.scalar}" + (f", at most {listed}" if listed else "")
+        text += ", block-sparse" if sparse else ""
         body = "\n".join(self._struct())
         digest = hashlib.sha256((text + body).encode()).hexdigest()[:16]
         self.name = f"kernel_{digest}"
@@ -208,16 +213,18 @@ class GpuKernel:
     def entries(self) -> tuple[str, ...]:
         """Return what the kernels are called, but for the name."""
         last = ("repair",) if self.entry.repair else ()
-        return ("pack_parameters", "pack_rows", "pack_columns", "run", "merge", *last)
+        merge = () if self.sparse else ("merge",)
+        return ("pack_parameters", "pack_rows", "pack_columns", "run", *merge, *last)
 
     def _entries(self) -> list[str]:
         lines = []
+        driver, more = ("BlockSparse", ("run", "repair")) if self.sparse else ("Driver", ("merge",))
         for what in self.entries():
             n = self.name
-            step = "*call, step" if what == "merge" else "*call"
+            step = "*call, step" if what in more else "*call"
             lines += [
                 f"GR_ENTRY({THREADS}) {what}_{n}(const gr::{n}::Call *call, int64_t step) {{",
-                f"    gr::Driver<gr::{n}>::{what}({step});",
+                f"    gr::{driver}<gr::{n}>::{what}({step});",
                 "}",
             ]
         return lines
@@ -367,13 +374,15 @@ def gpu_kernel(
     reduction: str,
     dtype: np.dtype[np.floating],
     listed: int = 0,
+    sparse: bool = False,
 ) -> GpuKernel:
     """Return the kernels of a task, with lists of a length; see `capacity`."""
-    return GpuKernel(formula, weight, reduction, dtype, listed)
+    return GpuKernel(formula, weight, reduction, dtype, listed, sparse)
 
 
 HEADERS = tuple(
-    Path(__file__).parent / name for name in ("device.h", "device_lists.h", "device_driver.h")
+    Path(__file__).parent / name
+    for name in ("device.h", "device_lists.h", "device_driver.h", "device_block_sparse.h")
 )
 
 

@@ -129,6 +129,14 @@ template <class K> struct Driver {
         else strip<R>(a...);
     }
 
+    // `m` rows and a block of columns.
+    static void strips(const S *par, const T *rows, int m, const T *columns, int64_t left, char *states, int64_t row_bytes, int64_t j0) {
+        for (int r = 0; r < m;) {
+            if (m - r > TAIL) pass<K::R>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += K::R;
+            else pass<TAIL>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += TAIL;
+        }
+    }
+
     // Bytes of what a thread works in: hoisted rows, their states, and a block of columns.
     static int64_t scratch_bytes(const Sizes &n) {
         return ROW_BYTES + state_bytes(n) + (n.blockwise ? (int64_t)sizeof(T) * K::NC * L * PACKED : 0);
@@ -152,10 +160,7 @@ template <class K> struct Driver {
                 for (int64_t j = 0; j < left; j += L) K::pack_columns(a, par, batch, j0 + j, packed + j * K::NC);
                 columns = packed;
             }
-            for (int r = 0; r < m;) {
-                if (m - r > TAIL) pass<K::R>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += K::R;
-                else pass<TAIL>(par, rows + r, columns, left, states + r * row_bytes, row_bytes, j0), r += TAIL;
-            }
+            strips(par, rows, m, columns, left, states, row_bytes, j0);
         }
     }
     static int whole(int m) { return (m + K::R - 1) / K::R * K::R; } // strips
@@ -180,6 +185,13 @@ template <class K> struct Driver {
         }
     }
 
+    static void pack_parameters(const Call &a) {
+        if (K::NP > 0 && a.n.pack > 1) {
+#pragma omp for schedule(static)
+            for (int64_t b = 0; b < a.n.parameter_batches; b++) K::pack_parameters(a, b, a.parameters + b * K::NP);
+        }
+    }
+
     // Run by every thread; alone, by the one.
     static void body(const Call &a) {
         const int64_t M = a.n.M, B = a.n.block, vectors = a.n.to - a.n.from, row_bytes = K::row_bytes(a.n.kept);
@@ -191,10 +203,7 @@ template <class K> struct Driver {
         char *scratch = a.scratch + omp_get_thread_num() * a.scratch_bytes;
         char *mine = scratch + ROW_BYTES;
         T *packed = a.n.blockwise ? (T *)(mine + state_bytes(a.n)) : nullptr;
-        if (K::NP > 0 && a.n.pack > 1) {
-#pragma omp for schedule(static)
-            for (int64_t b = 0; b < a.n.parameter_batches; b++) K::pack_parameters(a, b, a.parameters + b * K::NP);
-        }
+        pack_parameters(a);
         if (K::NC > 0 && a.n.pack > 0 && !a.n.blockwise) {
 #pragma omp for schedule(static)
             for (int64_t v = 0; v < a.n.column_batches * vectors; v++) {

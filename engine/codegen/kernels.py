@@ -32,6 +32,8 @@ class BoundKernel:
         Pairs of a row and a vector of columns in a register tile, where there are 32 registers.
     """
 
+    sparse = False
+
     def __init__(
         self, formula: Expr, reduction: str, dtype: np.dtype[np.floating], bound: Bound
     ) -> None:
@@ -69,6 +71,15 @@ def cpu_kernel(
     return None if bound is None else BoundKernel(formula, reduction, dtype, bound)
 
 
+@lru_cache(maxsize=1024)
+def sparse_kernel(
+    formula: Expr, weight: Expr | None, reduction: str, dtype: np.dtype[np.floating]
+) -> CpuKernel:
+    """Return the kernel of a task for rows that have columns of their own."""
+    return CpuKernel(formula, weight, reduction, dtype, sparse=True)
+
+
 PREAMBLE = '#include "kernel.h"\n\n'
+SPARSE_PREAMBLE = '#include "block_sparse.h"\n\n'
 BOUND_PREAMBLE = '#include "fixed.h"\n\n'
-"""Before kernels by bounds."""
+"""Before kernels of the three kinds."""

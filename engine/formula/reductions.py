@@ -35,7 +35,7 @@ import numpy as np
 from . import ops as o
 from . import slopes
 from .evaluate import evaluate
-from .expr import Expr, constant, variable
+from .expr import Expr, constant, postorder, variable
 from .slopes import finite_pivot as finite_pivot
 
 INF = float("inf")
@@ -167,6 +167,13 @@ class Reduction:
         if self.keep:
             return tuple("real" if k == "values" else "index" for k in self.keep)
         return tuple(f.kind for f in self.finish)
+
+    def holds_indices(self) -> tuple[bool, ...]:
+        """Return for each result whether it is made of indices along the reduced axis."""
+        if self.keep:
+            return tuple(k == "indices" for k in self.keep)
+        own = {state_a(n, s.kind) for n, s in enumerate(self.state) if j in postorder(s.single)}
+        return tuple(not own.isdisjoint(postorder(f)) for f in self.finish)
 
     def finished(self, state: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
         """Return the results of a state of NumPy arrays."""

@@ -133,7 +133,7 @@ def apart(loaded: Loaded, place: Callable[[int, int], Heap | Fence]) -> Loaded:
     # hoisted, but for the states, which outlast the waves of a part.
     mine = local()
 
-    def run(argument: bytes) -> None:
+    def run(argument: bytes, *blocks: bytes) -> None:
         words = list(struct.unpack(f"{len(argument) // 8}q", argument))
         n = dict(zip(WORDS, words, strict=False))
         needed = needs(loaded, n)
@@ -144,7 +144,7 @@ def apart(loaded: Loaded, place: Callable[[int, int], Heap | Fence]) -> Loaded:
         for name, there in mine.places.items():
             words[WORDS.index(name)] = there.address
         words[WORDS.index("scratch_bytes")] = mine.places["scratch"].stride
-        loaded.run(struct.pack(f"{len(words)}q", *words))
+        loaded.run(struct.pack(f"{len(words)}q", *words), *blocks)
         for there in mine.places.values():
             there.check()
         if n["unproven"]:  # the backend's own; rows that are yet to come are filled in later

@@ -28,7 +28,7 @@ def install() -> None:
         flags = [flag for flag in _compiler._FLAGS if not flag.startswith("-O")]
         _compiler._FLAGS = (*flags, *sanitizer.flags)  # type: ignore[assignment]
     _cache.open_library = open_library  # type: ignore[attr-defined]
-    emulator.BACKEND.prepare = lambda tasks: None  # type: ignore[method-assign]
+    emulator.BACKEND.prepare = lambda *tasks, **how: None  # type: ignore[method-assign]
     if sanitizer.threads:
         ctypes.CDLL(None).georeduce_stand_in()  # AttributeError: GNU's runtime would be used
         set_options(n_threads=sanitizer.threads)

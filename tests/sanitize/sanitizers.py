@@ -30,7 +30,7 @@ SUITE = tuple(
     str(TESTS / "engine" / name)
     for name in (
         *("test_agree.py", "test_special_values.py", "test_determinism.py"),
-        *("test_bounds.py", "test_waves.py"),
+        *("test_bounds.py", "test_waves.py", "test_ranges.py"),
     )
 )
 NAME = "GEOREDUCE_SANITIZER"

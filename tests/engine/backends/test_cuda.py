@@ -15,6 +15,7 @@ from cases import ALONG_I, ALONG_J, FORMS, WEIGHTED, Case
 
 from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.backends import _nvrtc, _store, get_backend, run
+from georeduce.engine.cluster import from_matrix
 from georeduce.engine.errors import ArgumentError, BackendError, CompileError, DTypeError
 from georeduce.engine.methods import build
 
@@ -75,6 +76,20 @@ def test_views_batches_and_parameters(cupy: Any, rng: np.random.Generator) -> No
         expected.sum(axis=2, backend="numpy"),
         rtol=60 * np.finfo(np.float32).eps,
     )
+
+
+@pytest.mark.compiler
+def test_ranges_of_a_gpu(cupy: Any, rng: np.random.Generator) -> None:
+    x, y = points(rng, 30, 3), points(rng, 50, 3)
+    cuts = np.array([[0, 11], [11, 30]]), np.array([[1, 20], [25, 50]])
+    ranges = from_matrix(*(cupy.asarray(a) for a in cuts), cupy.asarray(np.eye(2, dtype=bool)))
+    there = gaussian(cupy.asarray(x), cupy.asarray(y))
+    for axis in (0, 1):
+        result = there.sum(axis=axis, ranges=tuple(map(cupy.asarray, ranges)))
+        expected = gaussian(x, y).sum(axis=axis, ranges=ranges, backend="numpy")
+        np.testing.assert_allclose(result.get(), expected, rtol=60 * np.finfo(np.float32).eps)
+        found = there.argmin(axis=axis, ranges=ranges).get()
+        assert (found == gaussian(x, y).argmin(axis=axis, ranges=ranges, backend="numpy")).all()
 
 
 @pytest.mark.compiler

@@ -32,12 +32,13 @@ def groups(items: Sequence[Any]) -> list[Sequence[Any]]:
     return [items[n : n + GROUP] for n in range(0, len(items), GROUP)]
 
 
-def compile_together(nvrtc: Any, tasks: Sequence[Task], arch: str) -> bytes:
+def compile_together(nvrtc: Any, tasks: Sequence[Task], arch: str, sparse: bool = False) -> bytes:
     """Compile the kernels of tasks, with lists in registers and in memory, as one source."""
+    kernel = get_backend("cuda").kernel  # type: ignore[attr-defined]
     sources: dict[str, None] = {}
     for task in tasks:
         for K in (8, 100) if task.entry.keep else (0,):
-            sources[get_backend("cuda").kernel(task, K).source] = None  # type: ignore[attr-defined]
+            sources[kernel(task, K, sparse).source] = None
     options = (f"-arch={arch}", *_nvrtc.OPTIONS)
     return _nvrtc.compiled(nvrtc, preamble() + "\n".join(sources), options)[0]
 
@@ -58,6 +59,12 @@ def test_operations_are_compiled(group: Sequence[tuple[str, str]], nvrtc: Any) -
 def test_reductions_and_forms_are_compiled(group: Sequence[Any], nvrtc: Any) -> None:
     tasks = [case.task() for case in group]
     assert b".target sm_80" in compile_together(nvrtc, tasks, "compute_80")
+
+
+@pytest.mark.parametrize("group", groups([*ALONG_J[::2], *FORMS[::4]]), ids=lambda g: f"{g[0]}")
+def test_kernels_with_ranges_are_compiled(group: Sequence[Any], nvrtc: Any) -> None:
+    tasks = [case.task() for case in group]
+    assert b".target sm_80" in compile_together(nvrtc, tasks, "compute_80", sparse=True)
 
 
 def test_every_reduction_is_compiled() -> None:
