@@ -34,8 +34,10 @@ from .errors import (
     NoCompilerWarning,
     ShapeError,
 )
+from .generic import Genred, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from .lazy import LazyTensor, Pm, Vi, Vj
 from .methods import concatenate
+from .places import Var
 from .ranges import Ranges
 
 del _derivatives, _matrix
@@ -60,6 +62,7 @@ __all__ = [
     "CompileError",
     "DTypeError",
     "ForkWarning",
+    "Genred",
     "GeoreduceError",
     "GeoreduceWarning",
     "LazyTensor",
@@ -68,10 +71,15 @@ __all__ = [
     "Pm",
     "Ranges",
     "ShapeError",
+    "Var",
     "Vi",
     "Vj",
     "clear_cache",
     "concatenate",
+    "generic_argkmin",
+    "generic_argmin",
+    "generic_logsumexp",
+    "generic_sum",
     "get_options",
     "ops",
     "options",

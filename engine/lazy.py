@@ -9,12 +9,14 @@ The methods are attached from the tables of operations and reductions in `method
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
 
+from .agree import broadcast_batches, same
 from .arrays import FLOATS, check_array, check_numbers, library_of, scalar_value
 from .errors import ArgumentError, DTypeError, ShapeError, did_you_mean, expected
 from .formula.expr import Expr, constant, substitute, swap_axes, to_string, variable, variables
@@ -50,7 +52,7 @@ class LazyTensor(Operators):
     x : array, number, list of numbers, or LazyTensor
         Points: an array of shape (..., M, 1, D) varies along i, the rows; one of shape
         (..., 1, N, D) along j, the columns. A number or a vector (D,) is a parameter. float32 or
-        float64; leading axes are batch axes, and broadcast.
+        float64; leading axes are batch axes, and broadcast. Three integers are a `Var`.
     axis : {0, 1, 2}, optional
         For an array of shape (..., n, D): 0 if its points are rows, 1 if they are columns,
         2 if it is a vector of parameters.
@@ -88,7 +90,9 @@ class LazyTensor(Operators):
     _ranges: Ranges | None
 
     def __init__(self, x: Any, axis: int | None = None) -> None:
-        if axis is None:
+        if type(x) is tuple and len(x) == 3 and all(type(v) is int for v in x):
+            made = importlib.import_module(".places", __package__).Var(*x)
+        elif axis is None:
             made = x if isinstance(x, LazyTensor) else from_array(x)
         elif axis in (0, 1, 2):
             made = (Vi, Vj, Pm)[axis](x)
@@ -221,8 +225,8 @@ def _first_slot(axis: str, D: int) -> Expr:
     return variable(axis, D, 0)
 
 
-def Vi(x: Any) -> LazyTensor:
-    """Return points as rows: an array of shape (..., M, D).
+def Vi(x: Any, dim: int | None = None) -> LazyTensor:
+    """Return points as rows: an array of shape (..., M, D), or ``Vi(ind, dim)`` for one, see `Var`.
 
     Examples
     --------
@@ -230,11 +234,11 @@ def Vi(x: Any) -> LazyTensor:
     >>> Vi(np.zeros((5, 2))).shape
     (5, 1, 2)
     """
-    return _named_points(x, "i", "(..., M, D)")
+    return _named_points(x, "i", "(..., M, D)", dim)
 
 
-def Vj(x: Any) -> LazyTensor:
-    """Return points as columns: an array of shape (..., N, D).
+def Vj(x: Any, dim: int | None = None) -> LazyTensor:
+    """Return points as columns: an array of shape (..., N, D), or ``Vj(ind, dim)`` for one.
 
     Examples
     --------
@@ -242,10 +246,14 @@ def Vj(x: Any) -> LazyTensor:
     >>> Vj(np.zeros((5, 2))).shape
     (1, 5, 2)
     """
-    return _named_points(x, "j", "(..., N, D)")
+    return _named_points(x, "j", "(..., N, D)", dim)
 
 
-def _named_points(x: Any, axis: str, shape: str) -> LazyTensor:
+def _named_points(x: Any, axis: str, shape: str, dim: int | None) -> LazyTensor:
+    if dim is not None:
+        made = importlib.import_module(".places", __package__).placeholder(x, dim, axis)
+        assert isinstance(made, LazyTensor)
+        return made
     what = f"points as an array of shape {shape}"
     x = check_array(x, what)
     if x.ndim < 2:
@@ -254,14 +262,16 @@ def _named_points(x: Any, axis: str, shape: str) -> LazyTensor:
     return _points(x, axis, what)
 
 
-def Pm(x: Any) -> LazyTensor:
-    """Return parameters: a number, a list of numbers, or a vector of shape (D,).
+def Pm(x: Any, dim: int | None = None) -> LazyTensor:
+    """Return parameters: a number, numbers, or a vector (D,); or ``Pm(ind, dim)`` for them.
 
     Examples
     --------
     >>> Pm([1.0, 2.0]).shape
     (1, 1, 2)
     """
+    if dim is not None:
+        return _named_points(x, "p", "(D,)", dim)
     library = library_of(x)
     if library == "scalar" or (library == "sequence" and all(library_of(v) == "scalar" for v in x)):
         values = check_numbers([x] if library == "scalar" else x, "a parameter")
@@ -337,11 +347,11 @@ def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
                 e = renumber(e, places)
         exprs.append(e)
         if other.M is not None and other.M != M:
-            M = _same(M, other.M, "rows M")
+            M = same(M, other.M, "rows M")
         if other.N is not None and other.N != N:
-            N = _same(N, other.N, "columns N")
+            N = same(N, other.N, "columns N")
         if other.batch != batch:
-            batch = _broadcast(batch, other.batch)
+            batch = broadcast_batches(batch, other.batch)
         if other.dtype is not dtype and other.dtype is not None:
             if dtype is not None and dtype != other.dtype:
                 got = f"{dtype} and {other.dtype}"
@@ -351,19 +361,6 @@ def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
         if other._ranges is not ranges:
             ranges = common(ranges, other._ranges)
     return exprs, LazyTensor._make(first.expr, slots, batch, M, N, dtype, ranges)
-
-
-def _same(a: int | None, b: int, what: str) -> int:
-    if a is not None:
-        raise ShapeError(expected(f"the same number of {what}", f"{a} and {b}"))
-    return b
-
-
-def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        return np.broadcast_shapes(a, b)
-    except ValueError:
-        raise ShapeError(expected("batch axes that broadcast", f"{a} and {b}")) from None
 
 
 @lru_cache(maxsize=16384, typed=True)

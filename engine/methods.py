@@ -13,7 +13,7 @@ import numpy as np
 from .arrays import check_array, library_of
 from .backends import run
 from .backends._base import Data, Task, make_task
-from .calls import check_options, signature
+from .calls import check_options, reduce_as_told, signature
 from .config import options
 from .documents import operation_doc, reduction_doc
 from .errors import ArgumentError, ShapeError, expected
@@ -21,6 +21,7 @@ from .formula.expr import Expr
 from .formula.ops import OPS, Op
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, Vi, Vj, apply, check_dtype, join, promote
+from .places import Deferred, MissingArraysError
 from .ranges import as_ranges
 
 # --- Reductions --------------------------------------------------------------------------------
@@ -106,11 +107,19 @@ def reduce(
 ) -> Any:
     """Return the result of a reduction: an array (..., M, E), or a tuple of them.
 
-    The last four are the options of `calls.OPTIONS`.
+    The last four are the options of `calls.OPTIONS`. Of a formula with placeholders, return what
+    reduces it once it is given their arrays.
     """
     if how:
-        check_options(how, name)
-    task, data = build(x, name, axis, K, weight, ranges)
+        weight = None if weight is None else _as_weight(weight, x, axis)
+        how = {"backend": backend, "n_threads": n_threads, "ranges": ranges, **how}
+        return reduce_as_told(reduce, x, name, axis, K, weight, how)
+    try:
+        task, data = build(x, name, axis, K, weight, ranges)
+    except MissingArraysError:
+        how = {"backend": backend, "n_threads": n_threads, "ranges": ranges}
+        weight = None if weight is None else _as_weight(weight, x, axis)
+        return Deferred(reduce, x, name, axis, K, weight, how)
     if n_threads is None:
         results = run(task, data, backend)
     else:
@@ -119,13 +128,15 @@ def reduce(
     return results[0] if len(results) == 1 else results
 
 
-def _check_count(K: Any, name: str) -> int:
+def check_count(K: Any, name: str, option: str = "K") -> int:
+    """Return K, a number of values to keep."""
     try:
         value = -1 if isinstance(K, bool) else operator.index(K)
     except TypeError:
         value = -1
     if value < 1:
-        raise ArgumentError(expected(f"{name}(K) with a positive integer K", f"K={K!r}"))
+        what = f"{name}({option}) with a positive integer {option}"
+        raise ArgumentError(expected(what, f"{option}={K!r}"))
     return value
 
 
@@ -138,7 +149,7 @@ def _reduction_method(name: str) -> Callable[..., Any]:
 
         def method(self, K, axis=None, dim=None, **how):  # type: ignore[no-untyped-def]
             along = pair_axis(self, axis, dim, name)
-            return reduce(self, name, along, _check_count(K, name), **how)
+            return reduce(self, name, along, check_count(K, name), **how)
 
     elif entry.weighted:
 
@@ -304,9 +315,14 @@ def _attach_operations() -> None:
     setattr(LazyTensor, "__rpow__", lambda self, x: apply(OPS["pow"], (x, self)))
 
 
-def _norm(self: LazyTensor, p: float = 2) -> LazyTensor:
-    """Euclidean norm (p=2), sum of absolute values (1) or largest absolute value (inf)."""
-    if p == 2:
+def _norm(self: LazyTensor, p: float = 2, dim: int = -1) -> LazyTensor:
+    """Euclidean norm (p=2), sum of absolute values (1) or largest absolute value (inf).
+
+    ``norm(-1)`` is Euclidean too: KeOps's argument is the axis.
+    """
+    if dim not in (-1, len(self.full_shape) - 1):
+        raise ArgumentError(expected("dim=-1, the feature axis", f"dim={dim}"))
+    if p in (2, -1):
         return apply(OPS["norm2"], (self,))
     if p == 1:
         return apply(OPS["sum"], (apply(OPS["abs"], (self,)),))

@@ -3,16 +3,16 @@
 `analyse` is a running error analysis. It evaluates a formula in float64 and carries along, for
 every node, a bound on the distance to what a backend gets in its own dtype:
 
-* an argument is exact, as it is given in that dtype;
+* an argument is exact, as given;
 * an elementwise operation adds its own rounding, `ULPS` units in the last place, to what the
   errors of its arguments can do: the largest change of the result when each argument moves to
   either end of its interval. Where an interval holds a jump (a comparison, `floor`), the bound is
   the height of the jump;
 * a sum of n terms adds at most ``n * eps / 2`` times the sum of their absolute values.
 
-`expectations` continues it through the reductions. There float32 sums are flushed into double at
-the latest after `FLUSH` terms, so that n stops counting there. Where a bound is infinite the value
-is not checked; `check` insists that this stays rare.
+`EXPECT` continues it through the reductions. There float32 sums are flushed into double at the
+latest after `FLUSH` terms, so that n stops counting there. Where a bound is infinite the value is
+not checked; `check` insists that this stays rare.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from compensated import exact_sum
 from scipy.special import logsumexp
 
 from georeduce.engine import LazyTensor
@@ -31,7 +32,7 @@ from georeduce.engine.formula import ops as o
 from georeduce.engine.formula.expr import Expr, postorder, swap_axes, variables
 from georeduce.engine.formula.reductions import REDUCTIONS
 from georeduce.engine.lazy import join
-from georeduce.engine.methods import build, reduce
+from georeduce.engine.methods import _as_weight, build, reduce
 
 Array = np.ndarray[Any, Any]
 
@@ -244,6 +245,7 @@ def _truth(how: Callable[..., Array]) -> Callable[..., list[Expectation]]:
 
 EXPECT: dict[str, Callable[..., list[Expectation]]] = {
     "sum": _sum,
+    "sum_kahan": exact_sum,
     "prod": _prod,
     "min": _extremum(1),
     "max": _extremum(-1),
@@ -266,8 +268,6 @@ def tensor_values(
     task, data = build(x, name, axis, K, weight)
     tensors = [x]
     if weight is not None:
-        from georeduce.engine.methods import _as_weight
-
         tensors.append(_as_weight(weight, x, axis))
     exprs, _ = join(tensors)  # as the user wrote them: not simplified
     exprs[0] = o.cast(exprs[0], REDUCTIONS[name].of)

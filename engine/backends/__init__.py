@@ -41,6 +41,11 @@ def get_backend(name: str) -> Backend:
     return backend
 
 
+KEOPS_NAMES = {"CPU": "auto"} | dict.fromkeys(
+    ["GPU", *(f"GPU_{d}D{where}" for d in (1, 2) for where in ("", "_device", "_host"))], "cuda"
+)
+"""What KeOps calls backends. Its "CPU" is the fastest of ours that needs no GPU."""
+
 _warned = False
 _failed: set[Task] = set()  # tasks that the compiler could not do, for backend="auto"
 
@@ -51,7 +56,8 @@ def choose_backend(name: str | None = None) -> Backend:
     Parameters
     ----------
     name : str or None
-        A backend's name, "auto" for the fastest one that works here, None for the option.
+        A backend's name, "auto" for the fastest one that works here, None for the option, or
+        one of `KEOPS_NAMES`.
 
     Raises
     ------
@@ -61,7 +67,7 @@ def choose_backend(name: str | None = None) -> Backend:
         If it was named and cannot be used here.
     """
     global _warned
-    name = get_options().backend if name is None else name
+    name = get_options().backend if name is None else KEOPS_NAMES.get(name, name)
     if name == "auto":
         fast = get_backend("openmp")
         why = fast.missing()
@@ -90,9 +96,10 @@ def run(task: Task, data: Data, name: str | None = None) -> tuple[Array, ...]:
     CompileError
         If the compiler of a backend that was named fails.
     """
-    auto = (get_options().backend if name is None else name) == "auto"
+    asked = get_options().backend if name is None else KEOPS_NAMES.get(name, name)
+    auto = asked == "auto"
     if not all(isinstance(a, np.ndarray) for a in data.arrays):  # they tell where to run
-        backend = choose_backend("cuda" if auto else name)
+        backend = choose_backend("cuda" if auto and name != "CPU" else name)
         if backend.name != "cuda":
             cure = 'Use backend="cuda" or "auto", or pass cupy.asnumpy(x).'
             got = f"CuPy arrays with backend={backend.name!r}"

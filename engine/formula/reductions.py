@@ -32,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
+from . import compensated, slopes
 from . import ops as o
-from . import slopes
 from .evaluate import evaluate
 from .expr import Expr, constant, postorder, variable
 from .slopes import finite_pivot as finite_pivot
@@ -199,7 +199,7 @@ def _wide(x: Any) -> Any:
     return np.float64 if x.dtype == np.float32 else x.dtype
 
 
-a0, b0 = state_a(0), state_b(0)
+a0, b0, a1, b1 = state_a(0), state_b(0), state_a(1), state_b(1)
 _value = State("real", 0, v)
 
 Reduction(
@@ -211,8 +211,15 @@ Reduction(
     numpy=lambda v, w, j0: (v.sum(-2, dtype=_wide(v)),),
     slopes=lambda v, w, r, others: (constant(1), None),
 )
-
-
+Reduction(
+    "sum_kahan",
+    "Sum whose roundings are compensated: its error does not grow with the number of terms.",
+    (_value, State("real", 0, constant(0))),
+    merge=(a0 + b0, a1 + b1 + compensated.lost(a0, b0)),
+    finish=(compensated.whole(a0, a1),),
+    numpy=compensated.meaning,
+    slopes=lambda v, w, r, others: (constant(1), None),
+)
 Reduction(
     "prod",
     "Product.",

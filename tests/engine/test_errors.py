@@ -302,6 +302,7 @@ SLICES: list[Mistake] = [
         ArgumentError,
         "Expected axis=-1, the feature axis, but got axis=0.",
     ),
+    (lambda: X.norm(dim=0), ArgumentError, "Expected dim=-1, the feature axis, but got dim=0."),
     (lambda: X.norm(3), ArgumentError, "Expected norm(p) with p = 1, 2 or inf, but got p=3."),
     (
         lambda: X.round(0.5),

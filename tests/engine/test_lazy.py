@@ -136,6 +136,14 @@ def test_half_powers_are_roots() -> None:
     assert (2**X).formula == "pow(p0, x1)"
 
 
+def test_norms() -> None:
+    """One number is the order, as in NumPy; -1 is the axis, as in KeOps."""
+    for norm in (X.norm(), X.norm(2), X.norm(-1), X.norm(dim=-1), X.norm(dim=2)):
+        assert norm.expr is X.norm2().expr
+    assert X.norm(1).expr is X.abs().sum(-1).expr
+    assert X.norm(float("inf")).expr is X.abs().max(-1).expr
+
+
 def test_functions_and_methods_are_the_same() -> None:
     for name in dir(ops):
         assert callable(getattr(ops, name))
