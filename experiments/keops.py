@@ -129,11 +129,11 @@ from georeduce.engine import Genred, LazyTensor, Vi, Vj, generic_argkmin
 x, y, b = np.random.rand(1000, 3), np.random.rand(2000, 3), np.random.rand(2000, 1)
 x_i, y_j = LazyTensor(x[:, None, :]), LazyTensor(y[None, :, :])
 K = (-((x_i - y_j) ** 2).sum(-1)).exp()
-a = K @ b                                     # (1000, 1)
-c = K.t() @ a                                 # (2000, 1)
-s = K.sum_reduction(axis=1)                   # (1000, 1)
+a = K @ b  # (1000, 1)
+c = K.t() @ a  # (2000, 1)
+s = K.sum_reduction(axis=1)  # (1000, 1)
 
-later = (-Vi(0, 3).sqdist(Vj(1, 3))).exp().sum(axis=1)      # arrays come when it is called
+later = (-Vi(0, 3).sqdist(Vj(1, 3))).exp().sum(axis=1)  # arrays come when it is called
 kernel = Genred("Exp(-SqDist(x, y)) * b", ["x = Vi(3)", "y = Vj(3)", "b = Vj(1)"], axis=1)
 nearest = generic_argkmin("SqDist(x, y)", "i = Vi(5)", "x = Vi(3)", "y = Vj(3)")
 s, a, i = later(x, y), kernel(x, y, b), nearest(x, y)
