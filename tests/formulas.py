@@ -27,6 +27,13 @@ PARAMS: dict[str, Callable[[Choose, int], tuple[float, ...]]] = {
     "put": lambda choose, dim: (choose(2), 1 + choose(2), 2 * dim),
     "repeat": lambda choose, dim: (2,),
     "tile": lambda choose, dim: (2,),
+    "permute": lambda choose, dim: ((1, dim), (1, 0)),
+    "elem_t": lambda choose, dim: (3, choose(3)),
+    "extract_t": lambda choose, dim: (choose(3), dim + 2),
+    "sum_t": lambda choose, dim: (3,),
+    "keops_tensordot": lambda choose, dim: ((dim,), (dim,), (0,), (0,), None),
+    "keops_kron": lambda choose, dim: ((dim, 1), (1, dim)),
+    "bspline": lambda choose, dim: (choose(2),),
     "contract": lambda choose, dim: (dim, dim, 1),
     "one_hot": lambda choose, dim: (3,),
 }

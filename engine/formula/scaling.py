@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import ops as o
+from . import tensors
 from .expr import Expr, node, postorder, variable
 
 Power = tuple[tuple[int, int], ...]
@@ -88,7 +89,7 @@ MAX_TERMS = 64
 """Products of more terms are not followed; only absurd formulas have them below a root."""
 
 _ALIKE = (o.neg, o.abs_, o.sum_, o.min_, o.max_, o.contract, o.take, o.put, o.repeat,
-          o.tile)  # fmt: skip
+          o.tile, tensors.permute)  # fmt: skip
 """A multiple of the argument gives that multiple of the result."""
 _SUMS = (o.add, o.sub, o.minimum, o.maximum, o.concat, o.where)
 """Likewise, if all arguments (but a condition) are multiplied."""
