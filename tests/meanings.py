@@ -116,6 +116,7 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "step": each(lambda x: x >= 0),
     "sqrt": each(mp.sqrt),
     "rsqrt": each(lambda x: 1 / mp.sqrt(x)),
+    "root_inverse": each(lambda x: 1 / mp.sqrt(x) if x else 0),
     "pow": each(lambda x, y: mp.exp(y * mp.log(x))),
     "power": each(lambda x, n: x**n),
     "minimum": each(lambda x, y: y if y < x else x),
