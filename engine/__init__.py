@@ -21,17 +21,20 @@ from typing import Any
 from . import derivatives as _derivatives
 from . import matrix as _matrix
 from . import ops
+from . import solve as _solve
 from .config import Options, get_options, options, set_options, show_config
 from .errors import (
     ArgumentError,
     BackendError,
     CacheWarning,
     CompileError,
+    ConvergenceWarning,
     DTypeError,
     ForkWarning,
     GeoreduceError,
     GeoreduceWarning,
     NoCompilerWarning,
+    NotPositiveDefiniteError,
     ShapeError,
 )
 from .generic import Genred, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
@@ -40,7 +43,7 @@ from .methods import concatenate
 from .places import Var
 from .ranges import Ranges
 
-del _derivatives, _matrix
+del _derivatives, _matrix, _solve
 
 
 def __getattr__(name: str) -> Any:
@@ -60,6 +63,7 @@ __all__ = [
     "BackendError",
     "CacheWarning",
     "CompileError",
+    "ConvergenceWarning",
     "DTypeError",
     "ForkWarning",
     "Genred",
@@ -67,6 +71,7 @@ __all__ = [
     "GeoreduceWarning",
     "LazyTensor",
     "NoCompilerWarning",
+    "NotPositiveDefiniteError",
     "Options",
     "Pm",
     "Ranges",

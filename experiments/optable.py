@@ -61,6 +61,8 @@ def render() -> str:
     rows.append(
         row("`K @ b`, `b @ K`, `K.T`", "Products with vectors and matrices; the transpose.")
     )
+    solve = "The x with `(K + alpha I) @ x = b`, K positive definite: conjugate gradients."
+    rows.append(row("`K.solve(b, alpha=1e-10)`", solve))
     return "\n".join(rows)
 
 
