@@ -22,6 +22,8 @@ from . import derivatives as _derivatives
 from . import matrix as _matrix
 from . import ops
 from . import solve as _solve
+from .complex import ComplexLazyTensor
+from .complex_operands import Pm, Vi, Vj
 from .config import Options, get_options, options, set_options, show_config
 from .errors import (
     ArgumentError,
@@ -39,6 +41,7 @@ from .errors import (
 )
 from .generic import Genred, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from .lazy import LazyTensor, Pm, Vi, Vj
+from .lazy import LazyTensor
 from .methods import concatenate
 from .places import Var
 from .ranges import Ranges
@@ -63,6 +66,7 @@ __all__ = [
     "BackendError",
     "CacheWarning",
     "CompileError",
+    "ComplexLazyTensor",
     "ConvergenceWarning",
     "DTypeError",
     "ForkWarning",

@@ -67,6 +67,25 @@ def kron(x: Array, y: Array, a: Any, b: Any) -> Array:
     return np.array(made).reshape(*x.shape[:-1], -1)
 
 
+def number(x: Array) -> Array:
+    """Return complex numbers of their parts."""
+    return x[..., 0::2] + 1j * x[..., 1::2]
+
+
+def parts(z: Array) -> Array:
+    return np.ascontiguousarray(z, np.complex128).view(np.float64)
+
+
+def quotient(x: Array, y: Array) -> Array:
+    with np.errstate(all="ignore"):  # of zeros: not a number
+        return np.where(y == 0, np.nan * (1 + 1j), x / y)
+
+
+def of_numbers(meaning: Callable[..., Array]) -> Callable[..., Array]:
+    """Return a function of parts from one of complex numbers."""
+    return lambda *args: parts(meaning(*map(number, args)))
+
+
 def spline(t: Array, x: Array, k: int, n: int) -> Array:
     """Return the n-th B-spline of degree k by the recursion of Cox and de Boor."""
     if k == 0:
@@ -229,6 +248,24 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "softdtw_sqdist": warp,
     "factorize": lambda x, y: x,
     "auto_factorize": lambda x: x,
+    # complex numbers
+    "complex_real": lambda x: number(x).real,
+    "complex_imag": lambda x: number(x).imag,
+    "interleave": lambda x, y: parts(x + 1j * y),
+    "complex_add": of_numbers(lambda x, y: x + y),
+    "complex_subtract": of_numbers(lambda x, y: x - y),
+    "complex_mult": of_numbers(lambda x, y: x * y),
+    "complex_divide": of_numbers(quotient),
+    "complex_real_scal": lambda x, y: parts(x * number(y)),
+    "conj": of_numbers(np.conj),
+    "complex_sum": of_numbers(lambda x: x.sum(-1, keepdims=True)),
+    "complex_square_abs": lambda x: number(x).real ** 2 + number(x).imag ** 2,
+    "complex_abs": lambda x: np.abs(number(x)),
+    "complex_angle": lambda x: np.angle(number(x)),
+    "complex_exp": of_numbers(np.exp),
+    "complex_exp1j": lambda x: parts(np.exp(1j * x)),
+    "real2complex": lambda x: parts(x + 0j),
+    "imag2complex": lambda x: parts(1j * x),
     "tensorprod": lambda x, y: (x[..., :, None] * y[..., None, :]).reshape(*x.shape[:-1], -1),
 }
 """What operations mean, written without the engine's table; the features are the last axis."""
@@ -260,6 +297,8 @@ PARAMS: dict[str, list[tuple[Any, ...]]] = {
 }
 """Static parameters that are tried."""
 
+PARTS = "real imag sum square_abs abs angle exp"
+PAIRS: list[tuple[int, ...]] = [(6, 6), (2, 6), (6, 2), (2, 2)]
 DIMS: dict[str, list[tuple[int, ...]]] = {
     "matvecmult": [(6, 3), (3, 3), (2, 1)],
     "vecmatmult": [(3, 6), (3, 3), (1, 2)],
@@ -274,6 +313,9 @@ DIMS: dict[str, list[tuple[int, ...]]] = {
     "bspline": [(6, 1)],
     "softdtw_sqdist": [(3, 4, 1), (1, 3, 1), (3, 1, 1)],
     "factorize": [(3, 2)],
+    **{name: [(6,), (2,)] for name in ("conj", *(f"complex_{part}" for part in PARTS.split()))},
+    **{f"complex_{name}": PAIRS for name in ("add", "subtract", "mult", "divide")},
+    "complex_real_scal": [(3, 6), (1, 6), (1, 2), (3, 2)],
     "contract": [(6,)],
     "concat": [(3, 2), (1, 3)],
     "one_hot": [(1,)],

@@ -357,9 +357,10 @@ one_hot: Op = Op(
     vjp=slopes.flat,
 )
 
+from . import complex as _complex  # noqa: E402
 from . import derived as _derived  # noqa: E402  (the second half of the table: derived entries)
 from . import tensors as _tensors  # noqa: E402
 from .derived import power as power  # noqa: E402
 
 __all__ = ["OPS", "Op", "cast", "power"]
-del _derived, _tensors
+del _complex, _derived, _tensors
