@@ -23,8 +23,9 @@ from georeduce.engine import (
     options,
 )
 from georeduce.engine.backends._base import Task
+from georeduce.engine.conjugate_gradients import RTOL, ConjugateGradients
 from georeduce.engine.methods import build
-from georeduce.engine.solve import RTOL, ConjugateGradients
+from georeduce.engine.solve import solve_in_graph
 
 ALPHA = 0.1
 M = 70
@@ -159,10 +160,10 @@ def test_vectors_of_torch(rng: np.random.Generator) -> None:
     b = rng.standard_normal((M, 2))
     for dtype in (torch.float32, torch.float64):
         there = torch.as_tensor(A).to(dtype)
-        solver = ConjugateGradients(lambda p, there=there: there @ p, 1e-4)
-        found = solver.solve(torch.as_tensor(b).to(dtype))
+        solver = ConjugateGradients(1e-4)
+        found = solver.solve(lambda p, there=there: there @ p, torch.as_tensor(b).to(dtype))
         assert found.dtype == dtype
-        theirs = ConjugateGradients(lambda p: A @ p, 1e-4).solve(b)
+        theirs = ConjugateGradients(1e-4).solve(lambda p: A @ p, b)
         np.testing.assert_allclose(found.numpy(), theirs, atol=2e-4 * np.linalg.cond(A))
 
 
@@ -267,3 +268,37 @@ ONES = np.ones(4)
 def test_what_is_refused(call: Callable[[], Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=f"Expected {words}"):
         call()
+
+
+# --- PyTorch ----------------------------------------------------------------------------------
+
+
+def test_derivatives_under_torch(rng: np.random.Generator) -> None:
+    """Of a matrix that tensors say, by each of them and to second order; the guess has none."""
+    torch = pytest.importorskip("torch")
+    tight = ConjugateGradients(1e-14, 200)
+    points = torch.as_tensor(rng.uniform(0, 1, (6, 2))).requires_grad_()
+    alpha = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    b = torch.as_tensor(rng.standard_normal((6, 2))).requires_grad_()
+
+    def matrix(points: Any, alpha: Any) -> Any:
+        d2 = ((points[:, None] - points) ** 2).sum(-1)
+        return torch.exp(-d2) + alpha * torch.eye(6, dtype=torch.float64)
+
+    def solution(points: Any, alpha: Any, b: Any) -> Any:
+        return solve_in_graph(tight, lambda given, p: matrix(*given) @ p, [points, alpha], b)
+
+    exact = torch.linalg.solve(matrix(points, alpha), b)
+    torch.testing.assert_close(solution(points, alpha, b), exact)
+    inputs = (points, alpha, b)
+    assert torch.autograd.gradcheck(solution, inputs)
+    assert torch.autograd.gradgradcheck(solution, inputs)
+    only = (points.detach(), alpha, b.detach())
+    assert torch.autograd.gradcheck(solution, only)
+    numbers = solve_in_graph(
+        tight,
+        lambda given, p: matrix(torch.as_tensor(given[0]), given[1]) @ p,
+        [points.detach().numpy(), alpha],
+        b,
+    )
+    torch.testing.assert_close(numbers, exact)
