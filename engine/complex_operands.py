@@ -35,12 +35,12 @@ def _new(cls: type[LazyTensor], x: Any = None, axis: int | None = None) -> Any:
 
 
 def _real2complex(self: LazyTensor) -> ComplexLazyTensor:
-    """Return the numbers as complex ones."""
+    """Real numbers as complex ones."""
     return from_real("real2complex", self)
 
 
 def _imag2complex(self: LazyTensor) -> ComplexLazyTensor:
-    """Return 1j times the numbers."""
+    """1j times real numbers."""
     return from_real("imag2complex", self)
 
 

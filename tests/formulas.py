@@ -33,6 +33,7 @@ PARAMS: dict[str, Callable[[Choose, int], tuple[float, ...]]] = {
     "sum_t": lambda choose, dim: (3,),
     "keops_tensordot": lambda choose, dim: ((dim,), (dim,), (0,), (0,), None),
     "keops_kron": lambda choose, dim: ((dim, 1), (1, dim)),
+    "complex_sum_t": lambda choose, dim: (4,),
     "bspline": lambda choose, dim: (choose(2),),
     "contract": lambda choose, dim: (dim, dim, 1),
     "one_hot": lambda choose, dim: (3,),

@@ -89,6 +89,13 @@ def _real_scal(x: Expr, z: Expr) -> Expr:
     return o.mul(*_alike(o.repeat(x, 2), z))
 
 
+def _sum_t(z: Expr, dim: int) -> Expr:
+    if z.dim != 2 or dim % 2 or dim < 2:
+        got = f"{z.dim} components, and dim={dim}"
+        raise ShapeError(expected("one complex number, and an even dim", got))
+    return o.tile(z, dim // 2)
+
+
 def _exp(z: Expr) -> Expr:
     size, angle = o.exp(complex_real(z)), complex_imag(z)
     return interleave(size * o.cos(angle), size * o.sin(angle))
@@ -108,6 +115,9 @@ conj = Op("conj", "Conjugate.", _C, internal=True,
 complex_sum = Op("complex_sum", "Sum of the complex numbers.", _C, internal=True,
                  expand=lambda z: interleave(o.sum_(complex_real(z)),
                                              o.sum_(complex_imag(z))))  # fmt: skip
+
+complex_sum_t = Op("complex_sum_t", "Vector of dim components: one complex number, repeated.", _C,
+                   params=("dim",), internal=True, expand=_sum_t)  # fmt: skip
 
 # --- Functions --------------------------------------------------------------------------------
 
