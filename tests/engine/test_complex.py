@@ -242,7 +242,6 @@ def test_one_kernel_for_all_numbers() -> None:
         (lambda: Vi(z[0]), ShapeError, "points as an array of shape"),
         (lambda: Z * Vj(w.astype("complex64")), DTypeError, "arrays of one dtype"),
         (lambda: Z.sum(axis=3), ArgumentError, "axis=0"),
-        (lambda: (X - Vj(x)).exp1j().sum(axis=1, nonsense=3), TypeError, "nonsense"),
     ],
 )
 def test_what_is_refused(call: Callable[[], Any], error: type[Exception], words: str) -> None:
