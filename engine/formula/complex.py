@@ -26,7 +26,7 @@ def _half(dims: Dims, params: Params) -> int:
 
 def _interleave_numpy(x: Any, y: Any) -> Any:
     both = np.stack(np.broadcast_arrays(x, y), -1)
-    return both.reshape(*both.shape[:-2], -1)
+    return both.reshape(*both.shape[:-2], 2 * both.shape[-2])  # no -1: there may be no points
 
 
 def _interleave_places(dims: Dims, params: Params) -> tuple[range, ...]:
