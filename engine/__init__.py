@@ -40,7 +40,6 @@ from .errors import (
     ShapeError,
 )
 from .generic import Genred, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
-from .lazy import LazyTensor, Pm, Vi, Vj
 from .lazy import LazyTensor
 from .methods import concatenate
 from .places import Var
