@@ -40,6 +40,7 @@ from .errors import (
     ShapeError,
 )
 from .generic import Genred, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
+from .kernel_solve import KernelSolve
 from .lazy import LazyTensor
 from .methods import concatenate
 from .places import Var
@@ -72,6 +73,7 @@ __all__ = [
     "Genred",
     "GeoreduceError",
     "GeoreduceWarning",
+    "KernelSolve",
     "LazyTensor",
     "NoCompilerWarning",
     "NotPositiveDefiniteError",

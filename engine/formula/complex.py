@@ -135,3 +135,10 @@ real2complex = Op("real2complex", "Real numbers as complex ones.", _C, internal=
                   expand=lambda x: interleave(x, constant(0)))  # fmt: skip
 imag2complex = Op("imag2complex", "1j times real numbers.", _C, internal=True,
                   expand=lambda x: interleave(constant(0), x))  # fmt: skip
+
+OPERATIONS = frozenset(op for op in o.OPS.values() if op.name.startswith("complex_")) | {
+    conj,
+    real2complex,
+    imag2complex,
+}
+"""What KeOps has names for in formulas that are strings."""
