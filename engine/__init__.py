@@ -21,26 +21,32 @@ from typing import Any
 from . import derivatives as _derivatives
 from . import matrix as _matrix
 from . import ops
+from . import solve as _solve
+from .complex import ComplexLazyTensor
+from .complex_operands import Pm, Vi, Vj
 from .config import Options, get_options, options, set_options, show_config
 from .errors import (
     ArgumentError,
     BackendError,
     CacheWarning,
     CompileError,
+    ConvergenceWarning,
     DTypeError,
     ForkWarning,
     GeoreduceError,
     GeoreduceWarning,
     NoCompilerWarning,
+    NotPositiveDefiniteError,
     ShapeError,
 )
 from .generic import Genred, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
-from .lazy import LazyTensor, Pm, Vi, Vj
+from .kernel_solve import KernelSolve
+from .lazy import LazyTensor
 from .methods import concatenate
 from .places import Var
 from .ranges import Ranges
 
-del _derivatives, _matrix
+del _derivatives, _matrix, _solve
 
 
 def __getattr__(name: str) -> Any:
@@ -60,13 +66,17 @@ __all__ = [
     "BackendError",
     "CacheWarning",
     "CompileError",
+    "ComplexLazyTensor",
+    "ConvergenceWarning",
     "DTypeError",
     "ForkWarning",
     "Genred",
     "GeoreduceError",
     "GeoreduceWarning",
+    "KernelSolve",
     "LazyTensor",
     "NoCompilerWarning",
+    "NotPositiveDefiniteError",
     "Options",
     "Pm",
     "Ranges",

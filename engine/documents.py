@@ -10,7 +10,13 @@ from .formula.ops import OPS, Op
 from .formula.reductions import REDUCTIONS, Reduction
 
 _ORDINALS = ("x", "y", "z")
-_VALUES = {"n": 2, "digits": 1, "i": 0, "d": 1}  # of static parameters, for examples
+_VALUES = {"n": 2, "digits": 1, "i": 0, "d": 1, "m": 1, "start": 1, "dim": 4, "k": 1,
+           "dimfa": (1, 2), "dimfb": (2, 1), "contfa": (1,), "contfb": (0,), "permute": (1, 0),
+           "dimfself": (1, 2), "dimfother": (2, 1)}  # fmt: skip
+"""Static parameters of examples."""
+_DIMS = {"one_hot": (1, 2, 2), "bspline": (4, 1, 2), "softdtw_sqdist": (2, 2, 1),
+         "elem_t": (1, 2, 2), "sum_t": (1, 2, 2)}  # fmt: skip
+"""Dimensions of the arguments of examples, where they are not 2."""
 
 _SECTION = """
 Parameters
@@ -35,7 +41,7 @@ Examples
 --------
 >>> import numpy as np
 >>> from georeduce.engine import Pm, Vi, Vj
->>> x, y, z = Vi(np.ones((4, {D}))), Vj(np.ones((3, 2))), Pm([1.0, 2.0])
+>>> x, y, z = Vi(np.ones((4, {D[0]}))), Vj(np.ones((3, {D[1]}))), Pm([1.0, 2.0][: {D[2]}])
 >>> {call}.full_shape
 {shape}
 """
@@ -83,10 +89,10 @@ def operation_doc(op: Op) -> str:
         for name, kind in zip(names[: n - 1], op.args[1:], strict=True)
     ]
     for name in op.params:
-        kind = "float" if op.name == "power" else "int"
+        kind = "float" if op.name == "power" else _type(name)
         default = _default(defaults, name)
         parameters.append(f"{name} : {kind}{default}\n    Fixed when the formula is written.")
-    D = 1 if op.name == "one_hot" else 2
+    D = _DIMS.get(op.name, (2, 2, 2))
     values = [*_ORDINALS[1:n], *(str(_VALUES[p]) for p in op.params)]
     return inspect.cleandoc(
         _OPERATION.format(
@@ -103,6 +109,10 @@ def _default(defaults: dict[str, Any], name: str) -> str:
     return f", default {defaults[name]}" if name in defaults else ""
 
 
+def _type(name: str) -> str:
+    return "sequence of int" if isinstance(_VALUES[name], tuple) else "int"
+
+
 def _kind(kind: str) -> str:
     words = {"real": "Real numbers", "boolean": "Truth values", "index": "Indices"}
     return (
@@ -113,8 +123,8 @@ def _kind(kind: str) -> str:
 def _example_dim(op: Op) -> int:
     from .formula.expr import variable
 
-    D = 1 if op.name == "one_hot" else 2
-    args = [variable(axis, d, n) for n, (axis, d) in enumerate((("i", D), ("j", 2), ("p", 2)))]
+    D = _DIMS.get(op.name, (2, 2, 2))
+    args = [variable(axis, d, n) for n, (axis, d) in enumerate(zip("ijp", D, strict=True))]
     return op(*args[: len(op.args)], *(_VALUES[p] for p in op.params)).dim
 
 

@@ -17,11 +17,13 @@ __all__ = [
     "BackendError",
     "CacheWarning",
     "CompileError",
+    "ConvergenceWarning",
     "DTypeError",
     "ForkWarning",
     "GeoreduceError",
     "GeoreduceWarning",
     "NoCompilerWarning",
+    "NotPositiveDefiniteError",
     "ShapeError",
 ]
 
@@ -40,6 +42,10 @@ class DTypeError(GeoreduceError, TypeError):
 
 class ArgumentError(GeoreduceError, ValueError):
     """A value or a name outside of what an argument accepts."""
+
+
+class NotPositiveDefiniteError(ArgumentError, ArithmeticError):
+    """A matrix that conjugate gradients cannot solve with."""
 
 
 class BackendError(GeoreduceError, RuntimeError):
@@ -92,6 +98,10 @@ class CacheWarning(GeoreduceWarning):
 
 class ForkWarning(GeoreduceWarning):
     """A forked process runs its kernels with one thread."""
+
+
+class ConvergenceWarning(GeoreduceWarning):
+    """A solver stopped before it was as near as it was asked to be."""
 
 
 def expected(what: str, got: str, cure: str = "") -> str:

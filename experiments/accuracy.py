@@ -45,7 +45,7 @@ TWO = ("pow", "atan2")
 EXACT = ("abs", "sign", "step", "relu", "floor", "ceil", "round")
 NOTES = {
     "xlogx": "not monotone: falls against the exact values",
-    "sinc": "as xlogx",
+    "sinc": "sin(x) / x, `sinxdivx`; as xlogx",
     "sin": "as xlogx; beyond 10^5 (float32) and 10^6 (float64) the C library's",
     "cos": "as sin",
     "tan": "as sin",

@@ -69,8 +69,11 @@ REASONS: dict[str, Reason] = {
     "LazyTensor.__call__": Reason("What `call=False` gives is called; see `Deferred`.", "Var"),
     "LazyTensor.symbolic_variables": Reason("A `Deferred` lists what it needs.", "Var"),
     "LazyTensor.variables": Reason("`slots`, each with its array.", "slots"),
-    "LazyTensor.factorize": Reason("What stands twice is computed once anyway."),
-    "LazyTensor.auto_factorize": Reason("What stands twice is computed once anyway."),
+    "LazyTensor.is_complex": Reason("`isinstance(z, ComplexLazyTensor)`.", "ComplexLazyTensor"),
+    "KernelSolve.__call__, eps=": Reason(
+        "Relative to the norm of the right-hand sides; KeOps's is of the residual itself.",
+        "KernelSolve",
+    ),
     "LazyTensor.difference_matrix": Reason("KeOps has no formula of that name: it fails there."),
     "LazyTensor.Genred": Reason("`Genred` of the module.", "Genred"),
     "LazyTensor.__str__": Reason("Python's, of `repr`.", "__repr__"),
@@ -167,7 +170,7 @@ def groups() -> list[Group]:
     from georeduce.engine import LazyTensor
 
     lazy = peer("common.lazy_tensor")
-    ours = attributes(LazyTensor, *LazyTensor.__subclasses__())
+    ours = attributes(LazyTensor, engine.ComplexLazyTensor)
     theirs = attributes(
         lazy.GenericLazyTensor, lazy.ComplexGenericLazyTensor, peer("numpy").LazyTensor
     )

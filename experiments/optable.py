@@ -61,6 +61,13 @@ def render() -> str:
     rows.append(
         row("`K @ b`, `b @ K`, `K.T`", "Products with vectors and matrices; the transpose.")
     )
+    numbers = (
+        "Complex LazyTensors, as of complex arrays: `z.real`, `z.imag`, `z.abs()`, `z.angle()`, "
+    )
+    numbers += "`z.conj()`, `z.exp()`, `z.sum(axis)`, `K @ b` and arithmetic."
+    rows.append(row("`x.real2complex()`, `x.imag2complex()`, `x.exp1j()`", numbers))
+    solve = "The x with `(K + alpha I) @ x = b`, K positive definite: conjugate gradients."
+    rows.append(row("`K.solve(b, alpha=1e-10)`", solve))
     return "\n".join(rows)
 
 

@@ -6,6 +6,7 @@ because its parts have.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -87,6 +88,9 @@ clamp = Op("clamp", "x, but not below a nor above b.", ("real", "real", "real"),
            expand=lambda x, a, b: o.minimum(o.maximum(x, a), b))  # fmt: skip
 ifelse = Op("ifelse", "a where x >= 0, else b.", ("real", "same", "same"), operands=("a", "b"),
             expand=lambda x, a, b: o.where(o.ge(x, constant(0)), a, b))  # fmt: skip
+
+sinc = Op("sinc", "sin(pi x) / (pi x), 1 at 0, as numpy.sinc.",
+          expand=lambda x: o.sinxdivx(o.mul(x, constant(math.pi))))  # fmt: skip
 
 # --- Norms and scalar products ----------------------------------------------------------------
 # Roots of sums of squares, and what is made with them, are right for huge and tiny components

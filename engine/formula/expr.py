@@ -247,9 +247,29 @@ def variables(*roots: Expr) -> list[Expr]:
 _LETTERS = {"i": "x", "j": "y", "p": "p", "s": "s"}
 
 
+_LONG = 1000
+
+
+def _shared(root: Expr) -> dict[Expr, str]:
+    """Return names for parts that occur several times, if the whole text would be long.
+
+    It would be exponentially so for a formula whose parts share theirs, and theirs again.
+    """
+    size: dict[Expr, int] = {}
+    users: dict[Expr, int] = {}
+    for e in postorder(root):
+        size[e] = 1 + sum(size[a] for a in e.args)
+        for a in e.args:
+            users[a] = users.get(a, 0) + 1
+    several = [e for e in size if e.args and users.get(e, 0) > 1]
+    return {e: f"t{n}" for n, e in enumerate(several)} if size[root] > _LONG else {}
+
+
 def to_string(root: Expr) -> str:
     """Return a formula as one reads it: ``exp(-sum(square(x0 - y1)))``."""
     text: dict[Expr, tuple[str, int]] = {}  # and precedence: 0 sums, 1 products, 2 signs, 3 atoms
+    names = _shared(root)
+    parts = []
 
     def wrap(e: Expr, least: int) -> str:
         s, p = text[e]
@@ -273,4 +293,7 @@ def to_string(root: Expr) -> str:
             else:
                 inside = [text[a][0] for a in e.args] + [str(p) for p in e.params]
                 text[e] = f"{e.op.name}({', '.join(inside)})", 3
-    return text[root][0]
+        if e in names:
+            parts.append(f"{names[e]} = {text[e][0]}")
+            text[e] = names[e], 3
+    return text[root][0] + (f" where {', '.join(parts)}" if parts else "")

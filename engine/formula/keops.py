@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import ShapeError, expected
+from . import complex as complex_
 from . import grad
 from . import ops as o
 from .expr import Expr, constant
@@ -21,6 +22,8 @@ from .ops import OPS
 
 AXES = {"Vi": "i", "Vj": "j", "Pm": "p", "Var": "", "Vx": "i", "Vy": "j"}
 """Kinds of variables; the axis of a Var is its third argument."""
+LISTS = ("dimfa", "dimfb", "contfa", "contfb", "permute", "dimfself", "dimfother")
+"""Parameters of operations that are lists of integers."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Name:
 def _like(name: str) -> Name:
     """Return the name of an operation of the table."""
     op = OPS[name]
-    kinds = ("formula",) * len(op.args) + ("number",) * len(op.params)
+    params = ("integers" if name in LISTS else "number" for name in op.params)
+    kinds = (*("formula",) * len(op.args), *params)
     return Name(op, kinds, len(kinds) - len(op.defaults))
 
 
@@ -110,6 +114,8 @@ NAMES: dict[str, Name] = {
     "SumT": _of(lambda x, n: o.repeat(_one(x, "a formula"), n), "formula integer"),
     "ElemT": _of(lambda x, n, i: _placed(_one(x, "a formula"), i, n), "formula integer integer"),
     "ExtractT": _of(lambda x, i, n: _placed(x, i, n), "formula integer integer"),
+    "TensorDot": _like("keops_tensordot"),
+    "Kron": _like("keops_kron"),
     # what stands twice in a formula is computed once anyway
     "Factorize": _of(lambda x, part: x, "formula formula"),
     "AutoFactorize": _of(lambda x: x, "formula"),
@@ -144,7 +150,7 @@ def _table() -> dict[str, Name]:
     found = {}
     for op in OPS.values():
         for name in (op.name, *op.aliases):
-            if not op.internal:
+            if not op.internal or op in complex_.OPERATIONS:
                 found[_bare(name)] = _like(op.name)
     return found | {_bare(name): known for name, known in NAMES.items()}
 
@@ -166,4 +172,5 @@ def suggestions() -> list[str]:
 
 
 def _any_names() -> list[Any]:
-    return [name for op in OPS.values() if not op.internal for name in (op.name, *op.aliases)]
+    known = [op for op in OPS.values() if not op.internal or op in complex_.OPERATIONS]
+    return [name for op in known for name in (op.name, *op.aliases)]

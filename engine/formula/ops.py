@@ -39,7 +39,7 @@ def _special(name: str) -> Callable[..., Any]:
     return call
 
 
-def _sinc(x: Any) -> Any:
+def _sinxdivx(x: Any) -> Any:
     safe = np.where(x == 0, 1, x)
     return np.where(x == 0, 1, np.sin(safe) / safe)
 
@@ -151,8 +151,8 @@ acosh = Op("acosh", "Inverse hyperbolic cosine.", numpy=np.arccosh, code="acosh(
 atanh = Op("atanh", "Inverse hyperbolic tangent.", numpy=np.arctanh, code="atanh({0})",
            domain=(-0.9, 0.9),
            vjp=lambda g, e, x: (g / ((1 - x) * (1 + x)),))  # fmt: skip
-sinc = Op("sinc", "sin(x) / x, 1 at 0.", numpy=_sinc, code="sinc({0})", aliases=("sinxdivx",),
-          vjp=lambda g, e, x: (g * slopes.sinc_slope(e, x),))  # fmt: skip
+sinxdivx = Op("sinxdivx", "sin(x) / x, 1 at 0.", numpy=_sinxdivx, code="sinc({0})",
+              vjp=lambda g, e, x: (g * slopes.sinc_slope(e, x),))  # fmt: skip
 erf = Op("erf", "Error function.", numpy=_special("erf"), code="erf({0})",
          vjp=lambda g, e, x: (g * slopes.bell(x),))  # fmt: skip
 erfc = Op("erfc", "1 - erf(x) without cancellation.", numpy=_special("erfc"), code="erfc({0})",
@@ -357,8 +357,10 @@ one_hot: Op = Op(
     vjp=slopes.flat,
 )
 
+from . import complex as _complex  # noqa: E402
 from . import derived as _derived  # noqa: E402  (the second half of the table: derived entries)
+from . import tensors as _tensors  # noqa: E402
 from .derived import power as power  # noqa: E402
 
 __all__ = ["OPS", "Op", "cast", "power"]
-del _derived
+del _complex, _derived, _tensors

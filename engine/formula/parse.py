@@ -10,7 +10,7 @@
     power      = part [ "**" signed ]
     part       = atom { "[" integer [ ":" integer ] "]" }
     atom       = number | name | name "(" [ argument { "," argument } ] ")" | "(" formula ")"
-    argument   = formula | [ "-" ] number | "[" integer { "," integer } "]"
+    argument   = formula | [ "-" ] number | "[" [ integer { "," integer } ] "]"
     variable   = [ name "=" ] kind "(" integer { "," integer } ")"
     kind       = "Vi" | "Vj" | "Pm" | "Var"            also "Vx" and "Vy", as KeOps once wrote
 
@@ -315,6 +315,8 @@ class _Parser:
             word = self.word
             if not self.takes("["):
                 self.refuse(f"a list of integers as {what}")
+            if self.takes("]"):
+                return ()
             found = [self.integer(what)]
             while self.takes(","):
                 found.append(self.integer(what))

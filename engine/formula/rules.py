@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import ops as o
+from .complex import complex_imag, complex_real, interleave
 from .expr import Expr, constant, variable
 
 x = variable("s", 1, 100)
@@ -88,6 +89,8 @@ RULES: list[Rule] = [
         (b | b, b),
         (b & _true, b),
         (b | _false, b),
+        (complex_real(interleave(x, y)), x),
+        (complex_imag(interleave(x, y)), y),
         (o.where(b, x, x), x),
         (o.where(o.logical_not(b), x, y), o.where(b, y, x)),
     )

@@ -28,7 +28,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import complex as complex_
 from . import ops as o
+from . import tensors
 from .expr import Expr, node, postorder, variable
 
 Power = tuple[tuple[int, int], ...]
@@ -88,9 +90,9 @@ MAX_TERMS = 64
 """Products of more terms are not followed; only absurd formulas have them below a root."""
 
 _ALIKE = (o.neg, o.abs_, o.sum_, o.min_, o.max_, o.contract, o.take, o.put, o.repeat,
-          o.tile)  # fmt: skip
+          o.tile, tensors.permute, complex_.complex_real, complex_.complex_imag)  # fmt: skip
 """A multiple of the argument gives that multiple of the result."""
-_SUMS = (o.add, o.sub, o.minimum, o.maximum, o.concat, o.where)
+_SUMS = (o.add, o.sub, o.minimum, o.maximum, o.concat, o.where, complex_.interleave)
 """Likewise, if all arguments (but a condition) are multiplied."""
 _DEGREES = {o.square: (2, 1), o.inv: (-1, 1), o.sqrt: (1, 2), o.rsqrt: (-1, 2),
             o.root_inverse: (-1, 2),

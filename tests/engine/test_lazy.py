@@ -111,6 +111,7 @@ OPERATORS: dict[str, tuple[Callable[[], LazyTensor], Any]] = {
     "argmin": (lambda: (X - Y).argmin(), pairs.argmin(-1)[..., None]),
     "norm(1)": (lambda: (X - Y).norm(1), np.abs(pairs).sum(-1, keepdims=True)),
     "norm(inf)": (lambda: (X - Y).norm(np.inf), np.abs(pairs).max(-1, keepdims=True)),
+    "norm(-1)": (lambda: (X - Y).norm(-1), np.linalg.norm(pairs, axis=-1, keepdims=True)),
     "concatenate": (
         lambda: concatenate([X, Y, X[0]]),
         np.concatenate(

@@ -1,4 +1,4 @@
-"""Every entry of the table of operations against a meaning of its own, written here.
+"""Every entry of the table of operations against a meaning of its own (`meanings.py`).
 
 One kernel tests an operation in one dtype: the results for arguments of each axis (rows, columns,
 parameters, pairs) and of each combination of dimensions are concatenated.
@@ -6,17 +6,16 @@ parameters, pairs) and of each combination of dimensions are concatenated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
 from cases import DTYPES
 from helpers import Array, assert_close, sum_error, tensor_values
+from meanings import DIMS, MEANINGS, PARAMS
 
 from experiments import optable
 from georeduce.engine import LazyTensor, Pm, Vi, Vj, concatenate
@@ -27,180 +26,6 @@ from georeduce.engine.lazy import apply
 from georeduce.engine.methods import build, reduce
 
 D, M, N = 3, 3, 40
-
-
-def each(meaning: Callable[..., Any]) -> Callable[..., Array]:
-    """Return a function of arrays from one of numbers, which are exact to 30 digits."""
-
-    def scalar(*args: Any) -> float:
-        exact = (a if isinstance(a, bool | np.bool_) else mpmath.mpf(float(a)) for a in args)
-        with mpmath.workdps(30):
-            return float(meaning(*exact))
-
-    return np.vectorize(scalar, otypes=[float])
-
-
-def fraction(meaning: Callable[..., Fraction]) -> Callable[..., Array]:
-    """Return a function of arrays from one of rational numbers."""
-    return np.vectorize(lambda *args: float(meaning(*map(Fraction, args))), otypes=[float])
-
-
-def rounded(x: Fraction, digits: int = 0) -> Fraction:
-    return Fraction(round(x * Fraction(10) ** int(digits))) / Fraction(10) ** int(digits)
-
-
-def quadratic(x: Array, s: Array) -> Array:
-    """Return the squared norm with scalar, diagonal or full weights."""
-    n = x.shape[-1]
-    if s.shape[-1] == n * n and n > 1:
-        return np.einsum("...a,...ab,...b->...", x, s.reshape(*s.shape[:-1], n, n), x)[..., None]
-    return (s * x**2).sum(-1, keepdims=True)
-
-
-def matrix(a: Array, rows: int) -> Array:
-    return a.reshape(*a.shape[:-1], rows, -1)
-
-
-mp = mpmath
-MEANINGS: dict[str, Callable[..., Any]] = {
-    # arithmetic
-    "add": each(lambda x, y: x + y),
-    "sub": each(lambda x, y: x - y),
-    "mul": each(lambda x, y: x * y),
-    "div": each(lambda x, y: x / y if y else mp.nan if not x else mp.sign(x) * mp.inf),
-    "neg": each(lambda x: -x),
-    "square": each(lambda x: x * x),
-    "inv": each(lambda x: 1 / x),
-    "abs": each(abs),
-    "sign": each(mp.sign),
-    "step": each(lambda x: x >= 0),
-    "sqrt": each(mp.sqrt),
-    "rsqrt": each(lambda x: 1 / mp.sqrt(x)),
-    "pow": each(lambda x, y: mp.exp(y * mp.log(x))),
-    "power": each(lambda x, n: x**n),
-    "minimum": each(lambda x, y: y if y < x else x),
-    "lesser": each(lambda x, y: x if x < y else y),
-    "greater": each(lambda x, y: x if x > y else y),
-    "maximum": each(lambda x, y: y if y > x else x),
-    "floor": each(mp.floor),
-    "ceil": each(mp.ceil),
-    "rint": fraction(rounded),
-    "round": fraction(rounded),
-    "mod": fraction(lambda x, m, a: (x - a) % m + a),
-    "relu": each(lambda x: x if x > 0 else 0),
-    "clamp": each(lambda x, a, b: min(max(x, a), b)),
-    # functions
-    "exp": each(mp.exp),
-    "expm1": each(mp.expm1),
-    "log": each(mp.log),
-    "log1p": each(lambda x: mp.log(1 + x)),
-    "xlogx": each(lambda x: x * mp.log(x) if x else 0),
-    "sin": each(mp.sin),
-    "cos": each(mp.cos),
-    "tan": each(mp.tan),
-    "asin": each(mp.asin),
-    "acos": each(mp.acos),
-    "atan": each(mp.atan),
-    "atan2": each(mp.atan2),
-    "sinh": each(mp.sinh),
-    "cosh": each(mp.cosh),
-    "tanh": each(mp.tanh),
-    "asinh": each(mp.asinh),
-    "acosh": each(mp.acosh),
-    "atanh": each(mp.atanh),
-    "sinc": each(mp.sinc),
-    "erf": each(mp.erf),
-    "erfc": each(mp.erfc),
-    "sigmoid": each(lambda x: 1 / (1 + mp.exp(-x))),
-    "softplus": each(lambda x: mp.log(1 + mp.exp(x))),
-    # truth
-    "lt": each(lambda x, y: x < y),
-    "le": each(lambda x, y: x <= y),
-    "gt": each(lambda x, y: x > y),
-    "ge": each(lambda x, y: x >= y),
-    "eq": each(lambda x, y: x == y),
-    "ne": each(lambda x, y: x != y),
-    "logical_and": each(lambda x, y: x and y),
-    "logical_or": each(lambda x, y: x or y),
-    "logical_not": each(lambda x: not x),
-    "where": each(lambda c, x, y: x if c else y),
-    "ifelse": each(lambda c, x, y: x if c >= 0 else y),
-    "truth": each(lambda x: 1 if x else 0),
-    "to_index": each(lambda x: 1 if x else 0),
-    "to_real": each(lambda x: x),
-    "add_index": each(lambda x, y: x + y),
-    # over the features
-    "sum": lambda x: x.sum(-1, keepdims=True),
-    "prod": lambda x: x.prod(-1, keepdims=True),
-    "min": lambda x: np.sort(x, -1)[..., :1],
-    "max": lambda x: np.sort(x, -1)[..., -1:],
-    "argmin": lambda x: np.argsort(x, -1, kind="stable")[..., :1],
-    "argmax": lambda x: np.argsort(-x, -1, kind="stable")[..., :1],
-    "sqnorm2": lambda x: (x**2).sum(-1, keepdims=True),
-    "norm2": lambda x: np.linalg.norm(x, axis=-1, keepdims=True),
-    "normalize": lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True),
-    "sqdist": lambda x, y: ((x - y) ** 2).sum(-1, keepdims=True),
-    "dot": lambda x, y: (x * y).sum(-1, keepdims=True),
-    "weightedsqnorm": quadratic,
-    "weightedsqdist": lambda x, y, s: quadratic(x - y, s),
-    # vectors
-    "contract": lambda x, n, outer, inner: np.stack(
-        [
-            sum(x[..., k * outer + term * inner] for term in range(n))
-            for k in range(x.shape[-1] // n)
-        ],
-        -1,
-    ),
-    "take": lambda x, start, step, n: np.stack([x[..., start + step * k] for k in range(n)], -1),
-    "put": lambda x, start, step, n: np.stack(
-        [
-            x[..., list(range(start, -1 if step < 0 else n, step)).index(k)]
-            if k in [start + step * at for at in range(x.shape[-1])]
-            else 0 * x[..., 0]
-            for k in range(n)
-        ],
-        -1,
-    ),
-    "elem": lambda x, i: x[..., [i]],
-    "extract": lambda x, i, d: np.roll(x, -i, -1)[..., :d],
-    "repeat": lambda x, n: np.stack([x] * n, -1).reshape(*x.shape[:-1], -1),
-    "tile": lambda x, n: np.tile(x, (1,) * (x.ndim - 1) + (n,)),
-    "concat": lambda x, y: np.concatenate([x, y], -1),
-    "one_hot": lambda x, n: np.stack([np.round(x[..., 0]) == k for k in range(n)], -1),
-    "matvecmult": lambda a, x: np.einsum(
-        "...ab,...b->...a", matrix(a, a.shape[-1] // x.shape[-1]), x
-    ),
-    "vecmatmult": lambda x, a: np.einsum("...a,...ab->...b", x, matrix(a, x.shape[-1])),
-    "tensorprod": lambda x, y: (x[..., :, None] * y[..., None, :]).reshape(*x.shape[:-1], -1),
-}
-"""What operations mean, written without the engine's table; the features are the last axis."""
-
-PARAMS: dict[str, list[tuple[Any, ...]]] = {
-    "power": [(0,), (2,), (3,), (-1,), (0.5,), (-1.5,), (2.7,), (66,)],
-    "round": [(0,), (1,), (-1,)],
-    "elem": [(0,), (-1,)],
-    "extract": [(1, 2), (-2, 1)],
-    "take": [(0, 1, 2), (2, -1, 3), (0, 2, 2)],
-    "put": [(1, 2, 8), (5, -2, 6), (2, -1, 3), (0, 1, 4), (1, 1, 4)],
-    "repeat": [(2,)],
-    "tile": [(2,)],
-    "contract": [(3, 3, 1), (2, 1, 3)],
-    "one_hot": [(4,)],
-}
-"""Static parameters that are tried."""
-
-DIMS: dict[str, list[tuple[int, ...]]] = {
-    "matvecmult": [(6, 3), (3, 3), (2, 1)],
-    "vecmatmult": [(3, 6), (3, 3), (1, 2)],
-    "tensorprod": [(2, 3), (1, 2)],
-    "weightedsqnorm": [(3, 1), (3, 3), (3, 9)],
-    "weightedsqdist": [(3, 3, 1), (3, 3, 3), (3, 3, 9), (1, 3, 3)],
-    "contract": [(6,)],
-    "concat": [(3, 2), (1, 3)],
-    "one_hot": [(1,)],
-    "extract": [(4,)],
-}
-"""Dimensions of the arguments that are tried, where not all equal or one."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +119,7 @@ def tensor(name: str, dtype: str, batched: bool) -> LazyTensor:
 @cache
 def meaning(name: str, dtype: str) -> Array:
     """Return what the forms of an operation are for all pairs, (M, N, dims)."""
-    assert name in MEANINGS, f"write what {name!r} means in MEANINGS"
+    assert name in MEANINGS, f"write what {name!r} means in tests/meanings.py"
     op = OPS[name]
     points = Points(op, dtype)
     parts = []

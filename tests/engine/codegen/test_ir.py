@@ -124,16 +124,19 @@ def test_index_maps_are_what_numpy_says(name: str) -> None:
         "take": [(0, 1, 3), (4, -2, 2), (1, 2, 2)],
         "repeat": [(1,), (3,)],
         "tile": [(1,), (3,)],
+        "complex_real": [()],
+        "complex_imag": [()],
+        "permute": [((6,), (0,)), ((2, 3), (1, 0)), ((3, 1, 2), (2, 1, 0))],
     }
     op = OPS[name]
     assert op.index is not None
     assert op.numpy is not None
     for some in params[name]:
-        whole = np.arange(5)
+        whole = np.arange(6)
         expected = op.numpy(whole, *some)
-        assert len(expected) == op.result_dim((5,), some)
-        assert [op.index(k, some, 5) for k in range(len(expected))] == list(expected)
-        symbolic = op.index(Index("d", 0, len(expected) - 1), some, 5)
+        assert len(expected) == op.result_dim((6,), some)
+        assert [op.index(k, some, 6) for k in range(len(expected))] == list(expected)
+        symbolic = op.index(Index("d", 0, len(expected) - 1), some, 6)
         assert [evaluate(symbolic, d=k) for k in range(len(expected))] == list(expected)
 
 

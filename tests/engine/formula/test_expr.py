@@ -179,3 +179,13 @@ def test_operators_of_formulas(name: str) -> None:
         assert method(y) is o.logical_or(x, y)
     else:
         assert method(*args) is op(x, *args)
+
+
+def test_text_of_a_formula_whose_parts_share_theirs() -> None:
+    """Written out, it would be exponentially long."""
+    e = x
+    for _ in range(60):
+        e = o.exp(o.add(e, o.neg(e)))
+    text = to_string(e)
+    assert len(text) < 60 * 30
+    assert text.startswith("exp(t58 + -t58) where t0 = exp(x0 + -x0), t1 = exp(t0 + -t0), ")

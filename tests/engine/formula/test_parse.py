@@ -58,6 +58,7 @@ SAME = [
     ("sqdist(x, y)", "SqDist(x, y)"),
     ("one_hot(b, 3)", "OneHot(b, 3)"),
     ("Factorize(x * y, x)", "AutoFactorize(Mult(x, y))"),
+    ("Kron(x, y, [3], [3])", "TensorDot(x, y, [3], [3], [], [])"),
     ("SqNormIso(g, x)", "WeightedSqNorm(g, x)"),
     ("SqNormDiag(y, x)", "WeightedSqNorm(y, x)"),
     ("SymSqNorm(m, x)", "WeightedSqNorm(m, x)"),
