@@ -19,8 +19,9 @@ import numpy as np
 from .arrays import library_of
 from .errors import ArgumentError, ShapeError, did_you_mean, expected
 from .formula.reductions import REDUCTIONS
-from .lazy import LazyTensor, Slot, check_dtype
+from .lazy import LazyTensor, check_dtype
 from .places import Deferred, waits
+from .slots import Slot
 
 OPTIONS: dict[str, Option] = {}
 

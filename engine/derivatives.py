@@ -6,12 +6,11 @@ run reductions and return arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .backends import run
 from .backends._base import Data, Task, make_task
 from .errors import ArgumentError, ShapeError, did_you_mean, expected
 from .formula import grad as symbolic
@@ -19,8 +18,8 @@ from .formula.backward import differentiable
 from .formula.expr import Expr, variables
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, apply, join
-from .methods import build, pair_axis
-from .pullback import Compute, Picks, filled, pull_back, push_forward
+from .methods import build_at_home, pair_axis, run_at_home
+from .pullback import Compute, Picks, filled, pull_back, push_forward, with_indices
 
 # --- Of reductions, as arrays -------------------------------------------------------------------
 
@@ -79,22 +78,22 @@ def vjp(
     >>> x_bar[0]
     array([-10., -10.])
     """
-    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K, how)
+    task, data, slots, run = _prepared(self, reduction, axis, wrt, weight, K, how)
     entry = REDUCTIONS[task.reduction]
     arrays: Sequence[Any] = data.arrays
     if entry.slopes is None:
-        task = _with_indices(task)
-        result, indices = run(task, data, **how)
+        task = with_indices(task)
+        result, indices = run(task, data)
         picks = Picks(task, arrays, indices)
         bar = _checked(cotangent, result)
-        compute = _compute(picks.task.dtype, _of_pairs(data, picks), how)
+        compute = _compute(picks.task.dtype, _of_pairs(data, picks), run)
         values = result.reshape(*data.batch, -1, 1)
         found = pull_back(picks.task, picks.arrays, slots, picks.flat(bar), values, compute)
         found = {slot: picks.scatter(part, slot) for slot, part in found.items()}
     else:
-        (result,) = run(task, data, **how)
+        (result,) = run(task, data)
         bar = _checked(cotangent, result)
-        found = pull_back(task, arrays, slots, bar, result, _compute(task.dtype, data, how))
+        found = pull_back(task, arrays, slots, bar, result, _compute(task.dtype, data, run))
     gradients = []
     for slot, v in zip(slots, wrt, strict=True):
         whole = found[slot] if slot in found else filled(arrays[slot], 0)
@@ -144,7 +143,7 @@ def jvp(
     >>> slope[0]
     array([-20.])
     """
-    task, data, slots = _prepared(self, reduction, axis, wrt, weight, K, how)
+    task, data, slots, run = _prepared(self, reduction, axis, wrt, weight, K, how)
     arrays: Sequence[Any] = data.arrays
     if len(tangents) != len(slots):
         raise ArgumentError(
@@ -157,17 +156,20 @@ def jvp(
             raise ShapeError(expected(f"a tangent of shape {shape}", f"{np.shape(tangent)}"))
         given[slot] = tangent.reshape(arrays[slot].shape)
     if REDUCTIONS[task.reduction].slopes is None:
-        task = _with_indices(task)
-        result, indices = run(task, data, **how)
+        task = with_indices(task)
+        result, indices = run(task, data)
         picks = Picks(task, arrays, indices)
         there = {slot: picks.gather(t, slot) for slot, t in given.items()}
-        compute = _compute(picks.task.dtype, _of_pairs(data, picks), how)
+        compute = _compute(picks.task.dtype, _of_pairs(data, picks), run)
         values = result.reshape(*data.batch, -1, 1)
         slope = push_forward(picks.task, picks.arrays, there, values, compute)
         return result, picks.flat(slope).reshape(result.shape)
-    (result,) = run(task, data, **how)
-    slope = push_forward(task, arrays, given, result, _compute(task.dtype, data, how))
+    (result,) = run(task, data)
+    slope = push_forward(task, arrays, given, result, _compute(task.dtype, data, run))
     return result, slope
+
+
+Run = Callable[[Task, Data], tuple[Any, ...]]
 
 
 def _prepared(
@@ -178,17 +180,21 @@ def _prepared(
     weight: Any,
     K: int,
     how: dict[str, Any],
-) -> tuple[Task, Data, tuple[int, ...]]:
-    """Return the task, its data, and the slots of the variables; data takes the ranges of `how`."""
+) -> tuple[Task, Data, tuple[int, ...], Run]:
+    """Return the task, its data, the slots of the variables, and what runs tasks.
+
+    Data takes the ranges of `how`.
+    """
     known = [name for name in REDUCTIONS if differentiable(name)]
     if reduction not in known:
         what = f"a reduction with derivatives, one of {known}"
         raise ArgumentError(expected(what, repr(reduction), did_you_mean(str(reduction), known)))
     along = pair_axis(x, axis, None, reduction)
-    task, data = build(x, reduction, along, K, weight, how.pop("ranges", None))
+    ranges = how.pop("ranges", None)
+    task, data, home = build_at_home(x, reduction, along, K, weight, ranges)
     tensors = [x, weight] if isinstance(weight, LazyTensor) else [x]
     slots = [_slot_of(tensors, v) for v in wrt]
-    return task, data, tuple(slots)
+    return task, data, tuple(slots), lambda task, data: run_at_home(task, data, home, **how)
 
 
 def _slot_of(tensors: Sequence[LazyTensor], v: Any) -> int:
@@ -204,12 +210,6 @@ def _slot_of(tensors: Sequence[LazyTensor], v: Any) -> int:
     return int(found.params[1])
 
 
-def _with_indices(task: Task) -> Task:
-    name = task.reduction
-    both = name if "_arg" in name else f"{name}_arg{name}"
-    return make_task(task.formula, None, both, "j", task.dtype)
-
-
 def _checked(cotangent: Any, result: Any) -> Any:
     if cotangent is None:
         return filled(result, 1)
@@ -223,14 +223,14 @@ def _of_pairs(data: Data, picks: Picks) -> Data:
     return data._replace(M=picks.rows, N=1, K=0, ranges=None)
 
 
-def _compute(dtype: np.dtype[Any], data: Data, how: Mapping[str, Any]) -> Compute:
+def _compute(dtype: np.dtype[Any], data: Data, run: Run) -> Compute:
     """Return how reductions are computed where nobody differentiates them."""
 
     def compute(
         formula: Expr, weight: Expr | None, reduction: str, axis: str, arrays: Sequence[Any]
     ) -> Any:
         task = make_task(formula, weight, reduction, axis, dtype)
-        (result,) = run(task, data.along(axis, list(arrays)), **how)
+        (result,) = run(task, data.along(axis, list(arrays)))
         return result
 
     return compute

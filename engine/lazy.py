@@ -16,32 +16,26 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .agree import broadcast_batches, same
-from .arrays import FLOATS, check_array, check_numbers, library_of, scalar_value
+from .agree import broadcast_batches, common_home, same
+from .arrays import (
+    FLOATS,
+    NUMPY,
+    Home,
+    check_array,
+    check_numbers,
+    kind_of,
+    library_of,
+    not_traced,
+    scalar_value,
+)
 from .errors import ArgumentError, DTypeError, ShapeError, did_you_mean, expected
-from .formula.expr import Expr, constant, substitute, swap_axes, to_string, variable, variables
+from .formula.expr import Expr, constant, swap_axes, to_string, variable
 from .formula.ops import Op
 from .operators import Operators
 from .ranges import Ranges, common
+from .slots import Slot, merge_slots, renumber
 
 _OTHER = {"i": "j", "j": "i", "p": "p"}
-
-
-class Slot:
-    """The array behind a variable: shape (*batch, n, dim), or numbers without a dtype."""
-
-    __slots__ = ("array", "axis", "dtype_free", "shape")
-
-    def __init__(self, array: np.ndarray[Any, Any], axis: str, dtype_free: bool = False) -> None:
-        self.array, self.axis, self.dtype_free = array, axis, dtype_free
-        self.shape = array.shape
-
-    def as_dtype(self, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """Return the array; numbers without a dtype take the one they are given."""
-        if self.array.dtype is dtype:
-            return self.array
-        with np.errstate(over="ignore"):  # 1e300 in float32 is infinite, as in NumPy's arithmetic
-            return self.array.astype(dtype)
 
 
 class LazyTensor(Operators):
@@ -77,7 +71,7 @@ class LazyTensor(Operators):
     (1000, 1)
     """
 
-    __slots__ = ("M", "N", "__weakref__", "_ranges", "batch", "dtype", "expr", "slots")
+    __slots__ = ("M", "N", "__weakref__", "_ranges", "batch", "dtype", "expr", "home", "slots")
     __array_ufunc__ = None  # so that array * LazyTensor comes to __rmul__
     __iter__ = None  # or Python would iterate by __getitem__
 
@@ -87,8 +81,10 @@ class LazyTensor(Operators):
     M: int | None
     N: int | None
     dtype: np.dtype[Any] | None
+    home: Home | None
     _ranges: Ranges | None
 
+    @not_traced
     def __init__(self, x: Any, axis: int | None = None) -> None:
         if type(x) is tuple and len(x) == 3 and all(type(v) is int for v in x):
             made = importlib.import_module(".places", __package__).Var(*x)
@@ -102,7 +98,7 @@ class LazyTensor(Operators):
             )
         self.expr, self.slots, self.batch = made.expr, made.slots, made.batch
         self.M, self.N, self.dtype = made.M, made.N, made.dtype
-        self._ranges = made._ranges
+        self.home, self._ranges = made.home, made._ranges
 
     @classmethod
     def _make(
@@ -113,11 +109,12 @@ class LazyTensor(Operators):
         M: int | None,
         N: int | None,
         dtype: np.dtype[Any] | None,
+        home: Home | None,
         ranges: Ranges | None = None,
     ) -> LazyTensor:
         new = object.__new__(cls)
-        new.expr, new.slots, new.batch, new.M, new.N, new.dtype = expr, slots, batch, M, N, dtype
-        new._ranges = ranges
+        new.expr, new.slots, new.batch, new.M, new.N = expr, slots, batch, M, N
+        new.dtype, new.home, new._ranges = dtype, home, ranges
         return new
 
     @property
@@ -148,11 +145,13 @@ class LazyTensor(Operators):
     ndim = property(dim, doc="Number of axes.")
 
     @property
+    @not_traced
     def T(self) -> LazyTensor:
         """Transpose: rows and columns exchanged."""
         slots = tuple(Slot(s.array, _OTHER[s.axis], s.dtype_free) for s in self.slots)
         expr, ranges = _swapped(self.expr), None if self._ranges is None else self._ranges.T
-        return self._make(expr, slots, self.batch, self.N, self.M, self.dtype, ranges)
+        dtype, home = self.dtype, self.home
+        return self._make(expr, slots, self.batch, self.N, self.M, dtype, home, ranges)
 
     def t(self) -> LazyTensor:
         """Return the transpose."""
@@ -193,16 +192,17 @@ _swapped = lru_cache(maxsize=4096)(swap_axes)
 # --- Making LazyTensors of arrays --------------------------------------------------------------
 
 
+@not_traced
 def from_array(x: Any) -> LazyTensor:
     """Return the LazyTensor of an array, whose shape tells its axis; see `LazyTensor`."""
     library = "numpy" if type(x) is np.ndarray and x.ndim else library_of(x)
-    if library in ("scalar", "sequence") or (library == "numpy" and x.ndim == 1):
+    if library in ("scalar", "sequence") or (library != "unknown" and x.ndim <= 1):
         return Pm(x)
     what = "an array of shape (..., M, 1, D) or (..., 1, N, D)"
     x = check_array(x, what)
     cure = "Write x[:, None, :] for rows, x[None, :, :] for columns, or use Vi(x) and Vj(x)."
     if x.ndim < 3 or (x.shape[-3] != 1 and x.shape[-2] != 1):
-        raise ShapeError(expected(what, f"shape {x.shape}", cure))
+        raise ShapeError(expected(what, f"shape {tuple(x.shape)}", cure))
     if x.shape[-2] == 1 and x.shape[-3] != 1:
         return _points(x[..., 0, :], "i", what)
     if x.shape[-3] == 1 and x.shape[-2] != 1:
@@ -210,14 +210,14 @@ def from_array(x: Any) -> LazyTensor:
     return _points(x[..., 0, :], "p", what)
 
 
-def _points(x: np.ndarray[Any, Any], axis: str, what: str) -> LazyTensor:
-    D = x.shape[-1]
+def _points(x: Any, axis: str, what: str) -> LazyTensor:
+    *batch, n, D = x.shape
     if D == 0:
-        raise ShapeError(expected(f"{what} with D at least 1", f"shape {x.shape}"))
-    n = x.shape[-2]
+        raise ShapeError(expected(f"{what} with D at least 1", f"shape {tuple(x.shape)}"))
     M, N = n if axis == "i" else None, n if axis == "j" else None
     slots = (Slot(x, axis),)
-    return LazyTensor._make(_first_slot(axis, D), slots, x.shape[:-2], M, N, x.dtype)
+    dtype, home = (x.dtype, NUMPY) if type(x) is np.ndarray else kind_of(x)
+    return LazyTensor._make(_first_slot(axis, D), slots, tuple(batch), M, N, dtype, home)
 
 
 @lru_cache(maxsize=1024)
@@ -225,6 +225,7 @@ def _first_slot(axis: str, D: int) -> Expr:
     return variable(axis, D, 0)
 
 
+@not_traced
 def Vi(x: Any, dim: int | None = None) -> LazyTensor:
     """Return points as rows: an array of shape (..., M, D), or ``Vi(ind, dim)`` for one, see `Var`.
 
@@ -237,6 +238,7 @@ def Vi(x: Any, dim: int | None = None) -> LazyTensor:
     return _named_points(x, "i", "(..., M, D)", dim)
 
 
+@not_traced
 def Vj(x: Any, dim: int | None = None) -> LazyTensor:
     """Return points as columns: an array of shape (..., N, D), or ``Vj(ind, dim)`` for one.
 
@@ -258,12 +260,16 @@ def _named_points(x: Any, axis: str, shape: str, dim: int | None) -> LazyTensor:
     x = check_array(x, what)
     if x.ndim < 2:
         cure = "Write x[:, None] for points with one feature."
-        raise ShapeError(expected(what, f"shape {x.shape}", cure))
+        raise ShapeError(expected(what, f"shape {tuple(x.shape)}", cure))
     return _points(x, axis, what)
 
 
+@not_traced
 def Pm(x: Any, dim: int | None = None) -> LazyTensor:
     """Return parameters: a number, numbers, or a vector (D,); or ``Pm(ind, dim)`` for them.
+
+    A torch tensor without axes is a number that gradients reach; it takes the dtype of the arrays
+    that it meets, as all numbers do.
 
     Examples
     --------
@@ -276,11 +282,21 @@ def Pm(x: Any, dim: int | None = None) -> LazyTensor:
     if library == "scalar" or (library == "sequence" and all(library_of(v) == "scalar" for v in x)):
         values = check_numbers([x] if library == "scalar" else x, "a parameter")
         slot = Slot(values[None, :], "p", dtype_free=True)
-        return LazyTensor._make(variable("p", values.size, 0), (slot,), (), None, None, None)
+        return LazyTensor._make(variable("p", values.size, 0), (slot,), (), None, None, None, None)
+    if library == "torch" and not x.ndim:
+        return _number(x)
     x = check_array(x, "a parameter")
-    if x.ndim != 1 or not x.size:
-        raise ShapeError(expected("a parameter of shape (D,)", f"shape {x.shape}"))
+    if x.ndim != 1 or not len(x):
+        raise ShapeError(expected("a parameter of shape (D,)", f"shape {tuple(x.shape)}"))
     return _points(x[None, :], "p", "a parameter")
+
+
+def _number(x: Any) -> LazyTensor:
+    """Return a torch tensor without axes as a parameter."""
+    if x.dtype.is_complex:
+        x = check_array(x, "a parameter")  # raises
+    slot = Slot(x.reshape(1, 1), "p", dtype_free=True)
+    return LazyTensor._make(_first_slot("p", 1), (slot,), (), None, None, None, kind_of(x)[1])
 
 
 # --- Combining ---------------------------------------------------------------------------------
@@ -290,6 +306,7 @@ _CONSTANTS = {0.0, 1.0, -1.0}
 """Numbers that rules know; every other number is a parameter of the kernel."""
 
 
+@not_traced
 def promote(x: Any) -> LazyTensor:
     """Return an operand as a LazyTensor."""
     if isinstance(x, LazyTensor):
@@ -297,47 +314,21 @@ def promote(x: Any) -> LazyTensor:
     if type(x) in (float, int) or library_of(x) == "scalar":
         value = scalar_value(x)
         if value in _CONSTANTS:
-            return LazyTensor._make(constant(value), (), (), None, None, None)
+            return LazyTensor._make(constant(value), (), (), None, None, None, None)
         slot = Slot(np.array([[value]]), "p", dtype_free=True)
-        return LazyTensor._make(variable("p", 1, 0), (slot,), (), None, None, None)
+        return LazyTensor._make(_first_slot("p", 1), (slot,), (), None, None, None, None)
     if library_of(x) == "unknown":
-        what = "an operand that is a LazyTensor, a NumPy array or a real number"
+        what = "an operand that is a LazyTensor, an array or a real number"
         raise DTypeError(expected(what, type(x).__name__))
     return from_array(x)
 
 
-def merge_slots(
-    a: tuple[Slot, ...], b: tuple[Slot, ...]
-) -> tuple[tuple[Slot, ...], tuple[int, ...]]:
-    """Return the slots of both, and where those of b stand among them."""
-    merged, places = list(a), []
-    for slot in b:
-        array, axis = slot.array, slot.axis
-        for place, known in enumerate(merged):
-            if known is slot or (known.array is array and known.axis == axis):
-                places.append(place)
-                break
-        else:
-            places.append(len(merged))
-            merged.append(slot)
-    return tuple(merged), tuple(places)
-
-
-@lru_cache(maxsize=8192)
-def renumber(e: Expr, places: tuple[int, ...]) -> Expr:
-    """Return a formula with slot n moved to ``places[n]``."""
-    moved = {}
-    for old in variables(e):
-        axis, slot = old.params
-        moved[old] = variable(axis, old.dim, places[slot], old.kind)
-    return substitute(e, moved)
-
-
+@not_traced
 def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
     """Return the formulas of several in common slots, and a tensor that has their shape."""
     first = tensors[0]
     slots, batch, M, N, dtype = first.slots, first.batch, first.M, first.N, first.dtype
-    ranges = first._ranges
+    home, ranges = first.home, first._ranges
     exprs = [first.expr]
     for other in tensors[1:]:
         e = other.expr
@@ -358,9 +349,11 @@ def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
                 cure = "Convert one of them with .astype."
                 raise DTypeError(expected("arrays of one dtype", got, cure))
             dtype = other.dtype
+        if other.home is not home and other.home is not None:
+            home = common_home(home, other.home)
         if other._ranges is not ranges:
             ranges = common(ranges, other._ranges)
-    return exprs, LazyTensor._make(first.expr, slots, batch, M, N, dtype, ranges)
+    return exprs, LazyTensor._make(first.expr, slots, batch, M, N, dtype, home, ranges)
 
 
 @lru_cache(maxsize=16384, typed=True)
@@ -370,6 +363,7 @@ def _formula(
     return op(*exprs, *params)
 
 
+@not_traced
 def apply(
     op: Op | Callable[..., Expr], operands: Sequence[Any], params: tuple[Any, ...] = ()
 ) -> LazyTensor:
@@ -384,8 +378,8 @@ def apply(
         result = _formula(op, tuple(exprs), params)
     except TypeError:  # a parameter that cannot be hashed: the operation itself says what is wrong
         result = op(*exprs, *params)
-    M, N, dtype = shape.M, shape.N, shape.dtype
-    return LazyTensor._make(result, shape.slots, shape.batch, M, N, dtype, shape._ranges)
+    M, N, dtype, home = shape.M, shape.N, shape.dtype, shape.home
+    return LazyTensor._make(result, shape.slots, shape.batch, M, N, dtype, home, shape._ranges)
 
 
 def check_dtype(x: LazyTensor) -> np.dtype[Any]:

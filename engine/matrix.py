@@ -6,17 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import check_array
+from .arrays import (
+    check_array,
+    from_numpy,
+    leave_to_python,
+    library_of,
+    not_traced,
+    to_numpy,
+)
 from .backends import choose_backend, get_backend
 from .backends._scaling import at_scale
 from .errors import ArgumentError, DTypeError, ShapeError, expected
 from .formula.ops import OPS
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, Vj, apply
-from .methods import build, pair_axis, reduce
+from .methods import build, build_at_home, pair_axis, reduce
 from .ranges import Ranges, as_ranges
 
 
+@not_traced
 def _matmul(self: LazyTensor, b: Any, **how: Any) -> Any:
     """Return ``K @ b``, the sum over j of ``K[i, j] * b[j]``.
 
@@ -33,31 +41,38 @@ def _matmul(self: LazyTensor, b: Any, **how: Any) -> Any:
     what = f"b of shape ({N},) or (..., {N}, E) for a matrix of {N} columns"
     if isinstance(b, LazyTensor):
         cure = "Use (K * b).sum(axis=1) for a formula b of the columns."
-        raise DTypeError(expected(f"{what} as a NumPy array", "a LazyTensor", cure))
+        raise DTypeError(expected(f"{what} as an array", "a LazyTensor", cure))
     b = check_array(b, what, "b")
     vector = b.ndim == 1
     if b.ndim == 0 or b.shape[0 if vector else -2] != N:
-        raise ShapeError(expected(what, f"shape {b.shape}"))
+        raise ShapeError(expected(what, f"shape {tuple(b.shape)}"))
     result = reduce(apply(OPS["mul"], (self, Vj(b[:, None] if vector else b))), "sum", "j", **how)
     return result[..., 0] if vector else result
 
 
+@not_traced
 def _rmatmul(self: LazyTensor, b: Any) -> Any:
     b = check_array(b, "b", "b")
-    return (
-        _matmul(self.T, b)
-        if b.ndim == 1
-        else np.swapaxes(_matmul(self.T, np.ascontiguousarray(np.swapaxes(b, -1, -2))), -1, -2)
-    )
+    if b.ndim < 2:
+        return _matmul(self.T, b)
+    return _matmul(self.T, b.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
+@not_traced
 def _dense(self: LazyTensor) -> Any:
     """Return the array of all values: for small cases and checks only, it is of size M N D."""
     from .backends.numpy import values
 
-    task, data = at_scale(*build(self, "sum", "j"))
+    leave_to_python()
+    task, data, home = build_at_home(self, "sum", "j")
+    if home is not None and home.library == "torch":
+        from .autograd import dense
+
+        return dense(task, data).reshape(self.shape)
+    data = data._replace(arrays=[to_numpy(a) for a in data.arrays])
+    task, data = at_scale(task, data)
     v, _ = values(task, data, slice(0, data.M), slice(0, data.N))
-    return np.array(v).reshape(self.shape)
+    return from_numpy(np.array(v).reshape(self.shape), home)
 
 
 def _source(
@@ -77,11 +92,19 @@ def _source(
 
 
 def _apply_to(A: LazyTensor, b: Any) -> Any:
-    """Return ``A @ b`` for any real vector, as scipy's solvers ask of a linear operator."""
-    b = np.asarray(b)
-    if A.dtype is None or b.dtype == A.dtype or b.dtype.kind not in "biuf":
+    """Return ``A @ b`` for any real vector, as scipy's solvers ask of a linear operator.
+
+    SciPy's vectors are NumPy arrays, wherever those of A live: they go there, and the product
+    comes back.
+    """
+    if library_of(b) in ("torch", "cupy"):
         return _matmul(A, b)
-    return _matmul(A, b.astype(A.dtype)).astype(np.result_type(A.dtype, b.dtype))
+    b = np.asarray(b)
+    if b.dtype.kind not in "biuf":
+        return _matmul(A, b)
+    dtype = b.dtype if A.dtype is None else A.dtype
+    result = to_numpy(_matmul(A, from_numpy(b.astype(dtype, copy=False), A.home)))
+    return result.astype(np.result_type(dtype, b.dtype), copy=False)
 
 
 def _ranges(self: LazyTensor) -> Ranges | None:

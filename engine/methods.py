@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import check_array, library_of
+from .arrays import Home, check_array, leave_to_python, library_of, not_traced
 from .backends import run
 from .backends._base import Data, Task, make_task
 from .calls import check_options, reduce_as_told, signature
@@ -51,6 +51,13 @@ def build(
     x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None, ranges: Any = None
 ) -> tuple[Task, Data]:
     """Return the task and the data of a reduction, axes exchanged so that j is reduced."""
+    return build_at_home(x, name, axis, K, weight, ranges)[:2]
+
+
+def build_at_home(
+    x: LazyTensor, name: str, axis: str, K: int = 0, weight: Any = None, ranges: Any = None
+) -> tuple[Task, Data, Home | None]:
+    """Return what `build` does, and where the arrays live."""
     if x.expr.dim != 1 and REDUCTIONS[name].scalar:
         cure = "Reduce its feature axis first, for example with .sum(-1)."
         word = name.removesuffix("_weight")
@@ -60,7 +67,7 @@ def build(
     if weight is not None and not REDUCTIONS[name].weighted:
         if f"{name}_weight" not in REDUCTIONS:
             raise ArgumentError(expected(f"no weight for {name}", "one", "Use (x * w) instead."))
-        return build(x, f"{name}_weight", axis, K, weight, ranges)
+        return build_at_home(x, f"{name}_weight", axis, K, weight, ranges)
     if weight is None:
         shape, other = x, None
     else:
@@ -70,7 +77,10 @@ def build(
     arrays = [slot.as_dtype(dtype) for slot in shape.slots]
     nb = len(shape.batch)
     if nb:
-        arrays = [a.reshape((1,) * (nb + 2 - a.ndim) + a.shape) for a in arrays]
+        rank = nb + 2
+        arrays = [
+            a if a.ndim == rank else a.reshape((1,) * (rank - a.ndim) + a.shape) for a in arrays
+        ]
     M, N = (1 if n is None else n for n in (shape.M, shape.N))
     if axis == "i":
         M, N = N, M
@@ -78,7 +88,7 @@ def build(
     if blocks is not None:
         blocks = blocks.T if axis == "i" else blocks
         blocks.along_j.check(M, N, math.prod(shape.batch))
-    return task, Data(arrays, shape.batch, M, N, K, blocks)
+    return task, Data(arrays, shape.batch, M, N, K, blocks), shape.home
 
 
 def _as_weight(weight: Any, x: LazyTensor, axis: str) -> LazyTensor:
@@ -90,10 +100,11 @@ def _as_weight(weight: Any, x: LazyTensor, axis: str) -> LazyTensor:
     what = f"weight as a LazyTensor, or an array of shape ({n},) or (..., {n}, E)"
     w = check_array(weight, what)
     if w.shape[0 if w.ndim == 1 else -2] != n:
-        raise ShapeError(expected(what, f"shape {w.shape}"))
+        raise ShapeError(expected(what, f"shape {tuple(w.shape)}"))
     return (Vj if axis == "j" else Vi)(w[:, None] if w.ndim == 1 else w)
 
 
+@not_traced
 def reduce(
     x: LazyTensor,
     name: str,
@@ -115,17 +126,32 @@ def reduce(
         how = {"backend": backend, "n_threads": n_threads, "ranges": ranges, **how}
         return reduce_as_told(reduce, x, name, axis, K, weight, how)
     try:
-        task, data = build(x, name, axis, K, weight, ranges)
+        task, data, home = build_at_home(x, name, axis, K, weight, ranges)
     except MissingArraysError:
         how = {"backend": backend, "n_threads": n_threads, "ranges": ranges}
         weight = None if weight is None else _as_weight(weight, x, axis)
         return Deferred(reduce, x, name, axis, K, weight, how)
-    if n_threads is None:
-        results = run(task, data, backend)
-    else:
-        with options(n_threads=n_threads):
-            results = run(task, data, backend)
+    results = run_at_home(task, data, home, backend, n_threads)
     return results[0] if len(results) == 1 else results
+
+
+def run_at_home(
+    task: Task,
+    data: Data,
+    home: Home | None,
+    backend: str | None = None,
+    n_threads: int | None = None,
+) -> tuple[Any, ...]:
+    """Return the results of a task in the library, and on the device, of its arrays."""
+    if home is not None and home.library == "torch":
+        leave_to_python()
+        from .autograd import reduce_tensors
+
+        return reduce_tensors(task, data, backend, n_threads)
+    if n_threads is None:
+        return run(task, data, backend)
+    with options(n_threads=n_threads):
+        return run(task, data, backend)
 
 
 def check_count(K: Any, name: str, option: str = "K") -> int:
@@ -266,7 +292,11 @@ def _getitem(self: LazyTensor, key: Any) -> LazyTensor:
 
 
 def _is_integer(x: Any) -> bool:
-    return hasattr(x, "__index__") and not isinstance(x, bool | np.ndarray)
+    try:
+        operator.index(x)
+    except TypeError:
+        return False
+    return not isinstance(x, bool | np.ndarray)
 
 
 def _slice(e: Expr, start: Any, stop: Any, step: Any) -> Expr:

@@ -15,7 +15,8 @@ import numpy as np
 
 from .errors import ArgumentError, ShapeError, expected
 from .formula.expr import Expr, substitute, to_string, variable
-from .lazy import LazyTensor, Pm, Slot, Vi, Vj, join, renumber
+from .lazy import LazyTensor, Pm, Vi, Vj, join
+from .slots import Slot, renumber
 
 _NAMES = {"i": "Vi", "j": "Vj", "p": "Pm"}
 

@@ -101,6 +101,13 @@ def _sum_to(a: Any, shape: tuple[int, ...]) -> Any:
 # --- Of picked values --------------------------------------------------------------------------
 
 
+def with_indices(task: Task) -> Task:
+    """Return the task of a reduction that picks, with the indices of what it picks."""
+    name = task.reduction
+    both = name if "_arg" in name else f"{name}_arg{name}"
+    return make_task(task.formula, None, both, "j", task.dtype)
+
+
 class Picks:
     r"""The pairs (i, j) that a minimum or the K smallest picked, as rows of one column.
 

@@ -146,6 +146,14 @@ class Stream:
         Stream.current = self._before
 
 
+class ExternalStream(Stream):
+    """A stream that another library made."""
+
+    def __init__(self, pointer: int, device: int) -> None:
+        super().__init__()
+        self.ptr, self.device_id = pointer, device
+
+
 class RawModule:
     """Kernels from a file, for the device that is the current one at the first of them."""
 
@@ -234,6 +242,7 @@ class FakeCupy(types.ModuleType):
         self.cuda = types.SimpleNamespace(
             Device=Device,
             Stream=Stream,
+            ExternalStream=ExternalStream,
             nvrtc=FakeNvrtc(),
             runtime=types.SimpleNamespace(
                 getDeviceCount=lambda: devices,
@@ -257,6 +266,9 @@ class FakeCupy(types.ModuleType):
         copy = self.empty(x.shape, x.dtype)
         copy.set(np.ascontiguousarray(x).reshape(x.shape))
         return copy
+
+    def from_dlpack(self, x: Any) -> ndarray:
+        return ndarray(np.from_dlpack(x), _current[-1])
 
     def asnumpy(self, x: ndarray) -> np.ndarray[Any, Any]:
         return x.get()

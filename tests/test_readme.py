@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from helpers import eps
 
 from experiments import plot
 
@@ -39,6 +41,19 @@ def test_engine_example() -> None:
     np.testing.assert_allclose(shown["log_density"][:5, 0], np.log(k.sum(1)), **near)
     np.testing.assert_array_equal(shown["indices"][:5], np.argsort(d2, axis=1)[:, :10])
     assert shown["values"].shape == (len(x), 10)
+
+
+@pytest.mark.slow
+def test_torch_example() -> None:
+    shown = example("torch")
+    x, y, scale = (shown[name].detach().double() for name in ("x", "y", "scale"))
+    d2 = ((x[:, None, :] - y) ** 2).sum(-1)
+    share = (-d2 / scale).softmax(1)
+    expected = (share * d2).sum() / scale**2
+    assert shown["scale"].grad.item() == pytest.approx(expected.item(), rel=len(x) * eps("float32"))
+    bars = -2 * (share @ (torch.ones_like(y)) * x - share @ y) / scale
+    off = (shown["x"].grad - bars).abs().max()
+    assert off <= len(x) * eps("float32") * bars.abs().max()
 
 
 @pytest.mark.slow

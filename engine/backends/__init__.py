@@ -101,8 +101,8 @@ def run(task: Task, data: Data, name: str | None = None) -> tuple[Array, ...]:
     if not all(isinstance(a, np.ndarray) for a in data.arrays):  # they tell where to run
         backend = choose_backend("cuda" if auto and name != "CPU" else name)
         if backend.name != "cuda":
-            cure = 'Use backend="cuda" or "auto", or pass cupy.asnumpy(x).'
-            got = f"CuPy arrays with backend={backend.name!r}"
+            cure = 'Use backend="cuda" or "auto", or pass cupy.asnumpy(x), or x.cpu() of a tensor.'
+            got = f"arrays of a GPU with backend={backend.name!r}"
             raise ArgumentError(expected("arrays where the backend is", got, cure))
         return backend.run(*at_scale(task, data))
     backend = choose_backend(name)

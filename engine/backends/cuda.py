@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..codegen.gpu import GpuKernel, preamble
-from ..errors import BackendError, expected
+from ..errors import expected
 from ._base import Array, Data, Task
 from ._gpu import GpuBackend, launch
 from ._nvrtc import compile_cuda
@@ -79,9 +79,6 @@ class CudaBackend(GpuBackend):
         cupy = importlib.import_module("cupy")
         arrays: Sequence[Any] = data.arrays
         devices = {a.device.id for a in arrays if not isinstance(a, np.ndarray)}
-        if len(devices) > 1:
-            got = ", ".join(map(str, sorted(devices)))
-            raise BackendError(expected("arrays on one device", f"arrays on devices {got}"))
         with cupy.cuda.Device(*devices):
             there = data._replace(arrays=[cupy.asarray(a) for a in arrays])
             lead = (*data.batch, data.M)

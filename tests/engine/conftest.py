@@ -1,9 +1,9 @@
 """Compiles what a module of tests needs before its first test, in few translation units.
 
 A module that has a function ``tasks()``, which returns lists of tasks, gets them compiled, `GROUP`
-of a list at a time; one compiler run for each kernel would take several times as long. What is
-compiled together never depends on what ran before, so that a second pass of the suite finds every
-library in the cache.
+of a list at a time; one compiler run for each kernel would take several times as long. A module's
+``BACKENDS`` says for which backends, if not for all. What is compiled together never depends on
+what ran before, so that a second pass of the suite finds every library in the cache.
 """
 
 from __future__ import annotations
@@ -46,18 +46,19 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         groups += [wanted[n : n + GROUP] for n in range(0, len(wanted), GROUP)]
     folder = tmp_path_factory.getbasetemp()
     worker = hasattr(request.config, "workerinput")
-    _share(groups, folder.parent if worker else folder)
+    names = getattr(request.module, "BACKENDS", ("openmp", "emulator"))
+    _share(groups, folder.parent if worker else folder, names)
 
 
-def _share(groups: list[Sequence[Task]], folder: Path) -> None:
+def _share(groups: list[Sequence[Task]], folder: Path, names: Sequence[str]) -> None:
     """Compile groups; of those that another process is at, the result is taken from the cache."""
     waiting = list(groups)
     for block in (False, True):
         for group in list(waiting):
-            name = sha256(repr(group).encode()).hexdigest()[:16]
+            name = sha256(repr((group, names)).encode()).hexdigest()[:16]
             with _locked(folder / f"compiling-{name}", block) as mine:
                 if mine:
-                    _prepare(group)
+                    _prepare(group, names)
                     waiting.remove(group)
 
 
@@ -78,9 +79,9 @@ def _locked(path: Path, block: bool) -> Iterator[bool]:
         yield True
 
 
-def _prepare(group: Sequence[Task]) -> None:
+def _prepare(group: Sequence[Task], names: Sequence[str]) -> None:
     """Compile a group; what cannot be is left for the test that wants it to say so."""
-    for name in ("openmp", "emulator"):
+    for name in names:
         backend = get_backend(name)
         printable = []
         for task in group:

@@ -122,7 +122,7 @@ def tasks() -> list[list[Task]]:
     """Return what this module compiles."""
     rng = np.random.default_rng(0)
     return [
-        recorded(lambda axis=axis: [differentiate(c, rng, axis, name="numpy") for c in CASES])
+        recorded(lambda axis=axis: [differentiate(c, rng, axis, backend="numpy") for c in CASES])
         for axis in (1, 0)
     ]
 
@@ -130,7 +130,7 @@ def tasks() -> list[list[Task]]:
 @pytest.mark.parametrize("axis", [1, 0])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_reduction(case: Case, axis: int, backend: str, rng: np.random.Generator) -> None:
-    arrays, tangents, g, back, ahead = differentiate(case, rng, axis, name=backend)
+    arrays, tangents, g, back, ahead = differentiate(case, rng, axis, backend=backend)
 
     def at(h: float) -> Array:
         return case.result([a + h * t for a, t in zip(arrays, tangents, strict=True)], axis)
@@ -203,7 +203,7 @@ def test_one_kernel_for_all_gradients_of_an_axis(rng: np.random.Generator) -> No
     """The exponential is computed once for y and for b."""
     case = CASES[0]
     made, e, _ = case.tensors(case.arrays(rng))
-    ran = recorded(lambda: e.vjp("sum", 1, made[1:3], name="numpy"))
+    ran = recorded(lambda: e.vjp("sum", 1, made[1:3], backend="numpy"))
     assert [t.reduction for t in ran] == ["sum", "sum"]
     assert ran[1].formula.dim == D + E
     assert repr(ran[1].formula).count("exp") >= 2

@@ -30,7 +30,7 @@ def floats(got: str, cure: str = "") -> str:
     return f"{POINTS} of dtype float32 or float64, but got {got}. {cure}"
 
 
-OPERAND = "Expected an operand that is a LazyTensor, a NumPy array or a real number, but got"
+OPERAND = "Expected an operand that is a LazyTensor, an array or a real number, but got"
 
 Mistake = tuple[Callable[[], Any], type[Exception], str]
 
@@ -120,7 +120,11 @@ ARRAYS: list[Mistake] = [
         ShapeError,
         f"{POINTS} with D at least 1, but got shape (4, 0).",
     ),
-    (lambda: LazyTensor("abc"), DTypeError, f"{POINTS} as a NumPy array, but got str."),
+    (
+        lambda: LazyTensor("abc"),
+        DTypeError,
+        f"{POINTS} as a NumPy, PyTorch or CuPy array, but got str.",
+    ),
     (lambda: X + None, DTypeError, f"{OPERAND} NoneType."),
     (
         lambda: LazyTensor(x, axis=3),
@@ -136,8 +140,8 @@ ARRAYS: list[Mistake] = [
     (
         lambda: Vj([[1.0]]),
         DTypeError,
-        "Expected points as an array of shape (..., N, D) as a NumPy array, but got list. Pass "
-        "numpy.asarray(x, dtype=float).",
+        "Expected points as an array of shape (..., N, D) as a NumPy, PyTorch or CuPy array, but "
+        "got list. Pass numpy.asarray(x, dtype=float).",
     ),
     (lambda: Pm(x), ShapeError, "Expected a parameter of shape (D,), but got shape (4, 3)."),
     (
@@ -250,8 +254,12 @@ MATRICES: list[Mistake] = [
         ShapeError,
         "Expected b of shape (4,) or (..., 4, E) for a matrix of 4 columns, but got shape (5,).",
     ),
-    (lambda: K @ [1.0] * 5, DTypeError, f"{COLUMNS} as a NumPy array, but got list."),
-    (lambda: K @ X, DTypeError, f"{COLUMNS} as a NumPy array, but got a LazyTensor."),
+    (
+        lambda: K @ [1.0] * 5,
+        DTypeError,
+        f"{COLUMNS} as a NumPy, PyTorch or CuPy array, but got list.",
+    ),
+    (lambda: K @ X, DTypeError, f"{COLUMNS} as an array, but got a LazyTensor."),
     (
         lambda: K @ np.zeros(5, int),
         DTypeError,

@@ -169,13 +169,37 @@ def test_a_device_that_nvrtc_does_not_know_gets_ptx(
 def test_arrays_on_two_devices_are_refused(cupy: Any, rng: np.random.Generator) -> None:
     with cupy.cuda.Device(1):
         y = cupy.asarray(points(rng, 4, 3))
-    with pytest.raises(BackendError, match="one device, but got arrays on devices 0, 1"):
-        gaussian(cupy.asarray(points(rng, 4, 3)), y).sum(axis=1)
+    match = "on one device, but got CuPy arrays on cuda:0 and CuPy arrays on cuda:1"
+    with pytest.raises(DTypeError, match=match):
+        gaussian(cupy.asarray(points(rng, 4, 3)), y)
+
+
+def test_arrays_of_two_libraries_are_refused(cupy: Any, rng: np.random.Generator) -> None:
+    match = "but got NumPy arrays and CuPy arrays on cuda:0. Convert one of them: .*cupy.asnumpy"
+    with pytest.raises(DTypeError, match=match):
+        gaussian(points(rng, 4, 3), cupy.asarray(points(rng, 4, 3)))
+
+
+def test_all_values_of_arrays_of_a_gpu(cupy: Any, rng: np.random.Generator) -> None:
+    x, y = points(rng, 4, 3), points(rng, 5, 3)
+    with cupy.cuda.Device(1):
+        dense = gaussian(cupy.asarray(x), cupy.asarray(y)).dense()
+    assert dense.device.id == 1
+    assert (dense.get() == gaussian(x, y).dense()).all()
+
+
+@pytest.mark.compiler
+def test_scipy_works_with_arrays_of_a_gpu(cupy: Any, rng: np.random.Generator) -> None:
+    x, y, b = points(rng, 4, 3), points(rng, 5, 3), points(rng, 5)
+    product = gaussian(cupy.asarray(x), cupy.asarray(y)).matvec(b.astype("float64"))
+    assert product.dtype == np.float64
+    expected = gaussian(x, y).dense() @ b
+    np.testing.assert_allclose(product, expected, atol=60 * np.finfo(np.float32).eps)
 
 
 def test_arrays_of_a_gpu_on_another_backend_are_refused(cupy: Any, rng: Any) -> None:
     z = gaussian(*(cupy.asarray(points(rng, 4, 3)) for _ in range(2)))
-    with pytest.raises(ArgumentError, match="CuPy arrays with backend='numpy'"):
+    with pytest.raises(ArgumentError, match="arrays of a GPU with backend='numpy'"):
         z.sum(axis=1, backend="numpy")
 
 
