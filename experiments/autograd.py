@@ -21,7 +21,7 @@ SIZE = 20_000
 DIMS = (3, 10, 50)
 TARGET = 10.0
 """What the ratio to pykeops must be at least."""
-ROWS = {"pykeops": 1e9, "torch": 4e8}
+ROWS = {"pykeops": 2.5e8, "torch": 4e8}
 """Pairs that a peer gets at most in 3 dimensions; it is given fewer rows, not fewer columns."""
 EPS = 0.5
 """Regularisation of the Sinkhorn-like loss: four half steps, all of them differentiated."""
@@ -125,14 +125,18 @@ def contestants(loss: Loss, D: int, size: int) -> Iterator[harness.Contestant]:
 
 
 def check(loss: Loss, D: int, size: int) -> Line:
-    """Return the largest error of gradients relative to the largest one, beside float64."""
+    """Return the largest error of gradients, beside float64, relative to the largest or to 1.
+
+    The gradient of a Sinkhorn-like loss by where it begins is a sum that almost cancels, of numbers
+    of order 1.
+    """
     small = min(size, 2000)
     exact = both_passes(dense(loss), data(small, small, D, "float64"))
     ours = both_passes(lambda *t: loss.lazy(LazyTensor, *t), data(small, small, D))
-    errors = {
-        name: float(f"{float(((a - e).abs().max() / e.abs().max()).detach()):.2g}")
-        for name, a, e in zip("xyb", ours, exact, strict=True)
-    }
+    errors = {}
+    for name, a, e in zip("xyb", ours, exact, strict=True):
+        error = (a - e).abs().max() / e.abs().max().clamp(min=1)
+        errors[name] = float(f"{float(error.detach()):.2g}")
     if not max(errors.values()) < 1e-4:
         raise AssertionError(f"Expected gradients within 1e-4 of float64's, but got {errors}.")
     return {f"relative_error_{name}": error for name, error in errors.items()}
