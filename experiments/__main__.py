@@ -11,12 +11,13 @@ HERE = Path(__file__).parent
 
 
 def experiments() -> dict[str, str]:
-    """Return each experiment (a file with a `main`) and the first line of its docstring."""
+    """Return each experiment (a module with a `main`) and the first line of its docstring."""
     found = {}
-    for file in sorted(HERE.glob("[!_]*.py")):
+    for file in sorted([*HERE.glob("[!_]*.py"), *HERE.glob("*/__init__.py")]):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
-            found[file.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+            name = file.parent.name if file.stem == "__init__" else file.stem
+            found[name] = (ast.get_docstring(tree) or "").partition("\n")[0]
     return found
 
 
