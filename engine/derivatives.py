@@ -32,7 +32,10 @@ def vjp(
     cotangent: Any = None,
     weight: Any = None,
     K: int = 0,
-    **how: Any,
+    *,
+    backend: str | None = None,
+    n_threads: int | None = None,
+    ranges: Any = None,
 ) -> tuple[Any, tuple[Any, ...]]:
     r"""Return the result of a reduction and gradients of its product with a cotangent.
 
@@ -54,8 +57,8 @@ def vjp(
         For reductions that have one.
     K : int
         For the K smallest.
-    **how
-        ``backend``, ``n_threads``, ``ranges``, as for reductions.
+    backend, n_threads, ranges
+        As for reductions.
 
     Returns
     -------
@@ -78,7 +81,9 @@ def vjp(
     >>> x_bar[0]
     array([-10., -10.])
     """
-    task, data, slots, run = _prepared(self, reduction, axis, wrt, weight, K, how)
+    task, data, slots, run = _prepared(
+        self, reduction, axis, wrt, weight, K, ranges, backend, n_threads
+    )
     entry = REDUCTIONS[task.reduction]
     arrays: Sequence[Any] = data.arrays
     if entry.slopes is None:
@@ -109,7 +114,10 @@ def jvp(
     tangents: Sequence[Any],
     weight: Any = None,
     K: int = 0,
-    **how: Any,
+    *,
+    backend: str | None = None,
+    n_threads: int | None = None,
+    ranges: Any = None,
 ) -> tuple[Any, Any]:
     r"""Return the result of a reduction and its derivative in a direction.
 
@@ -117,7 +125,7 @@ def jvp(
 
     Parameters
     ----------
-    reduction, axis, wrt, weight, K, **how
+    reduction, axis, wrt, weight, K, backend, n_threads, ranges
         As those of `vjp`.
     tangents : sequence of array
         One for each of `wrt`, of the same shape (..., n, D).
@@ -143,7 +151,9 @@ def jvp(
     >>> slope[0]
     array([-20.])
     """
-    task, data, slots, run = _prepared(self, reduction, axis, wrt, weight, K, how)
+    task, data, slots, run = _prepared(
+        self, reduction, axis, wrt, weight, K, ranges, backend, n_threads
+    )
     arrays: Sequence[Any] = data.arrays
     if len(tangents) != len(slots):
         raise ArgumentError(
@@ -179,22 +189,28 @@ def _prepared(
     wrt: Sequence[LazyTensor],
     weight: Any,
     K: int,
-    how: dict[str, Any],
+    ranges: Any,
+    backend: str | None,
+    n_threads: int | None,
 ) -> tuple[Task, Data, tuple[int, ...], Run]:
     """Return the task, its data, the slots of the variables, and what runs tasks.
 
-    Data takes the ranges of `how`.
+    Data takes the ranges.
     """
     known = [name for name in REDUCTIONS if differentiable(name)]
     if reduction not in known:
         what = f"a reduction with derivatives, one of {known}"
         raise ArgumentError(expected(what, repr(reduction), did_you_mean(str(reduction), known)))
     along = pair_axis(x, axis, None, reduction)
-    ranges = how.pop("ranges", None)
     task, data, home = build_at_home(x, reduction, along, K, weight, ranges)
     tensors = [x, weight] if isinstance(weight, LazyTensor) else [x]
     slots = [_slot_of(tensors, v) for v in wrt]
-    return task, data, tuple(slots), lambda task, data: run_at_home(task, data, home, **how)
+    return (
+        task,
+        data,
+        tuple(slots),
+        lambda task, data: run_at_home(task, data, home, backend, n_threads),
+    )
 
 
 def _slot_of(tensors: Sequence[LazyTensor], v: Any) -> int:

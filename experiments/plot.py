@@ -23,6 +23,7 @@ NAMES = {
     "10nn-chebyshev": "10-NN, chebyshev",
     "10nn-poincare": "10-NN, Poincaré",
     "kmeans-assign": "K-means assignment",
+    "sinkhorn": "four half steps of Sinkhorn's algorithm",
     "small": "small Gaussian sum",
     "few-rows-sum": "Gaussian sum, few rows",
     "few-rows-10nn": "10-NN, few rows",
@@ -89,6 +90,20 @@ def speeds(lines: dict[tuple[str, str], Line]) -> list[str]:
     return rows
 
 
+def gradients(lines: list[Line]) -> list[str]:
+    """Return the table of losses with their gradients."""
+    rows = [
+        "| loss, and its gradients | M x N | seconds | ours is faster than | memory besides |",
+        "|---|---|---:|---|---:|",
+    ]
+    for line in lines:
+        sizes = "{M:,} x {N:,}".format(**line["sizes"])
+        told = ", ".join(f"{p['name']} x {times(p['ratio'])}" for p in line["peers"])
+        memory = f"{line['peak_bytes'] / 1e6:.1f} MB (a matrix: {line['matrix_bytes'] / 1e6:,.0f})"
+        rows.append(f"| {title(line)} | {sizes} | {line['seconds']:.3f} | {told} | {memory} |")
+    return rows
+
+
 def budgets(lines: list[Line]) -> list[str]:
     rows = ["| what | measured | budget | peer |", "|---|---:|---:|---|"]
     for line in lines:
@@ -141,8 +156,14 @@ def render() -> str:
         parts.append(figure.CAPTION)
     if sentence := grown(list(found.get("growth", {}).values())):
         parts.append(sentence)
+    losses = list(found.get("autograd", {}).values())
+    if losses:
+        parts.append("\n".join(gradients(losses)))
+        parts.append(
+            "Forward and backward under PyTorch's autograd, float32; `torch` holds the matrices."
+        )
     parts += ["\n".join(budgets(rest))] if rest else []
-    return "\n\n".join([*parts, where([*fast.values(), *rest])])
+    return "\n\n".join([*parts, where([*fast.values(), *losses, *rest])])
 
 
 def updated(text: str) -> str:
