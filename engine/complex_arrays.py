@@ -25,6 +25,7 @@ def is_complex(x: Any) -> bool:
 def as_real(z: Any) -> Any:
     """Return complex numbers of shape (..., D) as their parts, (..., 2 D)."""
     if library_of(z) == "torch":
+        z = z if z.ndim else z.reshape(1)  # a number
         return sys.modules["torch"].view_as_real(z.resolve_conj()).flatten(-2)
     if str(z.dtype) not in ("complex64", "complex128"):
         raise DTypeError(expected("an array of dtype complex64 or complex128", str(z.dtype)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from recorded import recorded
 
 from georeduce.engine import LazyTensor, Pm, Vi, Vj, autograd
 from georeduce.engine.backends._base import Task
+from georeduce.engine.errors import ArgumentError, ShapeError
 from georeduce.engine.formula import ops as o
 from georeduce.engine.formula.expr import Expr, constant
 from georeduce.engine.formula.op import Op
@@ -79,6 +82,7 @@ CASES = [  # the first of a reduction is compiled too
     Case("sum", vector, batches=BATCHES),
     Case("sum", distance),
     Case("sum", vector, "i"),
+    Case("sum_kahan", distance, "i"),
     Case("prod", vector),
     Case("logsumexp", vector, "i"),
     Case("logsumexp", distance, "j", weights, BATCHES),
@@ -126,10 +130,13 @@ def one_of(op: Op, x: Expr, y: Expr, s: Expr) -> Expr:
     args = [constant(low) + constant(high - low) * a for a in between[: len(op.args)]]
     if op.args[0] == "boolean":
         args[0] = o.gt(x, y)
-    if op.name == "one_hot":  # of a scalar
-        args[0] = o.take(args[0], 0, 1, 1)
-    params = PARAMS[op.name](lambda n: n // 2, D) if op.params else ()
-    return o.cast(op(*args, *params), "real")
+    ways = product((lambda n: n // 2, lambda n: 0), product((False, True), repeat=len(args)))
+    for choose, scalar in ways:  # vectors first, where it takes them
+        its = [o.take(a, 0, 1, 1) if one else a for a, one in zip(args, scalar, strict=True)]
+        params = PARAMS[op.name](choose, its[0].dim) if op.params else ()
+        with contextlib.suppress(ShapeError, ArgumentError):
+            return o.cast(op(*its, *params), "real")
+    raise AssertionError(f"no arguments for {op}")
 
 
 def sum_of(many: list[Op], backend: str) -> Callable[..., Any]:

@@ -87,6 +87,7 @@ CASES = [
     Case("scaled", "sum", scaled),
     Case("batches", "sum", gauss, batches=BATCHES),
     Case("only_rows", "sum", lambda x, y, b, p: x.exp() * p[0] + 0 * b[0] + 0 * y[0]),
+    Case("scaled", "sum_kahan", scaled),
     Case("factors", "prod", lambda x, y, b, p: 1.5 + 0.3 * (x | y) + 0.1 * b * p),
     Case("score", "logsumexp", score),
     Case("scaled", "logsumexp", scaled),

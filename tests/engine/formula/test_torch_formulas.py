@@ -42,13 +42,19 @@ def contract(x: Any, n: int, outer: int, inner: int) -> Any:
     return x[..., at].sum(-1)
 
 
+def permuted(x: Any, dims: tuple[int, ...], order: tuple[int, ...]) -> Any:
+    lead = x.shape[:-1]
+    axes = (*range(len(lead)), *(len(lead) + n for n in order))
+    return x.reshape(*lead, *dims).permute(axes).reshape(*lead, -1)
+
+
 MEANINGS: dict[str, Callable[..., Any]] = {
     "inv": torch.reciprocal,
     "step": lambda x: torch.where(x < 0, 0.0, 1.0).double(),
     "root_inverse": lambda x: torch.where(x == 0, 0.0, x.rsqrt()),
     "rint": torch.round,
     "xlogx": lambda x: torch.xlogy(x, x),
-    "sinc": lambda x: torch.sinc(x / torch.pi),
+    "sinxdivx": lambda x: torch.sinc(x / torch.pi),
     "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
     "lesser": lambda x, y: torch.where(x < y, x, y),
     "greater": lambda x, y: torch.where(x > y, x, y),
@@ -69,6 +75,10 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "tile": lambda x, n: torch.cat([x] * n, -1),
     "concat": joined,
     "one_hot": one_hot,
+    "permute": permuted,
+    "interleave": lambda x, y: torch.stack(torch.broadcast_tensors(x, y), -1).flatten(-2),
+    "complex_real": lambda z: z[..., ::2],
+    "complex_imag": lambda z: z[..., 1::2],
 }
 """Where PyTorch has no function of the name."""
 
