@@ -101,7 +101,9 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
     Notes
     -----
     Log-densities under the Gaussian and the exponential kernel are log-sum-exps: far from all
-    samples they do not underflow. Under a kernel of compact support they are -inf there.
+    samples they do not underflow. Under a kernel of compact support they are -inf there. All
+    samples are visited: where such a kernel is narrow, a tree, which skips those out of reach, may
+    be faster.
 
     Examples
     --------

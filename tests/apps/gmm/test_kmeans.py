@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 
 from georeduce.apps.gmm import KMeans
 from georeduce.apps.gmm._lloyd import PART
-from georeduce.apps.gmm._seeding import order_of, plus_plus
+from georeduce.apps.gmm._seeding import _draw, order_of, plus_plus
 from georeduce.engine import ArgumentError
 
 DATA: dict[str, Any] = {
@@ -200,6 +200,12 @@ def test_samples_without_weight_are_never_drawn(rng: Any) -> None:
             assert model.inertia_ <= relative(X) ** 2
 
 
+def test_draws_at_both_ends() -> None:
+    ends = np.array([0.0, np.nextafter(1, 0)])
+    assert _draw(np.array([0.0, 2.0, 0.0, 1.0, 0.0]), np.arange(5), ends).tolist() == [1, 3]
+    assert _draw(np.zeros(3), np.array([2, 0, 1]), ends).tolist() == [2, 2]  # nothing is left
+
+
 def test_random_and_given_starts(backend: str) -> None:
     X = DATA["blobs"]
     model = KMeans(7, init="random", n_init=4, random_state=0, backend=backend).fit(X)
@@ -234,6 +240,14 @@ def test_empty_clusters_get_the_farthest_samples(backend: str, rng: Any) -> None
         assert (ours.labels_ == theirs.labels_).all()
         assert len(set(ours.labels_)) == 5
         assert ours.inertia_ == pytest.approx(theirs.inertia_, rel=relative(X))
+
+
+def test_samples_without_weight_fill_no_empty_cluster(backend: str) -> None:
+    X = np.concatenate([GRID, [[1e3, 0.0]]])
+    init = np.array([[4.0, 0.5], [-1e6, 0.0]])
+    model = KMeans(2, init=init, max_iter=1, backend=backend).fit(X, sample_weight=[1, 1, 1, 2, 0])
+    assert len(set(model.labels_[:4])) == 2
+    assert np.abs(model.cluster_centers_).max() < 9
 
 
 def test_more_clusters_than_distinct_samples(backend: str) -> None:
