@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils import check_array
 
 from georeduce.engine import ArgumentError
 from georeduce.engine.backends import backend_names
@@ -84,7 +85,8 @@ def is_real(value: Any) -> bool:
 
 def one_of(*names: str, cure: str = "") -> Rule:
     """Return the rule that a parameter is one of these strings."""
-    what = " or ".join([", ".join(map(repr, names[:-1])), repr(names[-1])] if names[1:] else names)
+    *others, last = map(repr, names)
+    what = " or ".join([", ".join(others), last] if others else [last])
 
     def help_with(value: Any) -> str:
         guess = did_you_mean(value, names) if isinstance(value, str) else ""
@@ -98,6 +100,20 @@ CALLABLE = Rule("a function", callable)
 DICT = Rule("a dict of keywords", lambda value: isinstance(value, dict))
 POSITIVE_INTEGER = Rule("a positive integer", lambda value: is_integer(value) and value >= 1)
 POSITIVE_REAL = Rule("a positive number", lambda value: is_real(value) and value > 0)
+NON_NEGATIVE_REAL = Rule("a number >= 0", lambda value: is_real(value) and value >= 0)
+BOOLEAN = Rule("True or False", lambda value: isinstance(value, bool | np.bool_))
+RANDOM_STATE = Rule(
+    "None, a non-negative integer or a RandomState",
+    lambda value: (
+        value is None
+        or isinstance(value, np.random.RandomState)
+        or (is_integer(value) and value >= 0)
+    ),
+)
+VERBOSE = Rule(
+    "a bool or an integer >= 0",
+    lambda value: isinstance(value, bool | np.bool_) or (is_integer(value) and value >= 0),
+)
 N_JOBS = Rule(
     "a positive integer, a negative one (-1: all processors)",
     lambda value: is_integer(value) and value != 0,
@@ -126,3 +142,36 @@ def running(estimator: Any) -> dict[str, Any]:
     """
     backend = None if estimator.backend == "auto" else estimator.backend
     return {"backend": backend, "n_threads": estimator.n_jobs}
+
+
+def checked_weights(sample_weight: Any, n_samples: int) -> Array | None:
+    """Return the weights of samples in float64, None if there are none.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), number or None
+        As the user passed it.
+    n_samples : int
+        How many samples there are.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,) or None
+        All of them >= 0, not all of them 0.
+    """
+    if sample_weight is None:
+        return None
+    if is_real(sample_weight):
+        sample_weight = np.full(n_samples, sample_weight)
+    weights: Array = check_array(
+        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+    )
+    if weights.shape != (n_samples,):
+        what = f"sample_weight of shape ({n_samples},), one for each sample"
+        raise ParameterError(expected(what, f"shape {weights.shape}"))
+    if weights.min() < 0:
+        row = int(weights.argmin())
+        raise ParameterError(expected("sample_weight >= 0", f"{weights[row]} for sample {row}"))
+    if not weights.any():
+        raise ParameterError(expected("a positive sample_weight", "weights that are all zero"))
+    return weights

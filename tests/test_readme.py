@@ -62,6 +62,14 @@ def test_knn_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert "kneighborsclassifier__metric" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_density_example() -> None:
+    shown = example("density")
+    assert shown["density"].bandwidth_ in (0.1, 0.2, 0.4)
+    assert np.isfinite(shown["density"].cv_scores_).all()
+    assert len(set(shown["clusters"].labels_)) == 8
+
+
 def test_results_are_up_to_date() -> None:
     assert plot.updated(README) == README, "run: python -m experiments plot"
 

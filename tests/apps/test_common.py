@@ -26,6 +26,10 @@ ACCEPTED = [
     (common.BACKEND, ["auto", "numpy"], ["cpu", None, 1]),
     (one_of("a", "b"), ["a", "b"], ["c", None, ["a"], np.array("a")]),
     (one_of("a") | common.NONE, ["a", None], ["c", 0]),
+    (common.NON_NEGATIVE_REAL, [0, 0.5], [-1, float("nan"), "0", True]),
+    (common.BOOLEAN, [True, np.False_], [0, 1, None]),
+    (common.VERBOSE, [True, 0, 2], [-1, 0.5, None]),
+    (common.RANDOM_STATE, [None, 0, np.random.RandomState(0)], [-1, 0.5, "0", np.random]),
 ]
 
 
@@ -38,7 +42,27 @@ def test_rules(rule: Rule, good: list[Any], bad: list[Any]) -> None:
             rule.check("x", value)
 
 
+def test_weights_of_samples() -> None:
+    assert common.checked_weights(None, 3) is None
+    for given in ([0, 1, 2], np.array([0, 1, 2], np.float32)):
+        found = common.checked_weights(given, 3)
+        assert found is not None
+        assert found.dtype == np.float64
+        assert found.tolist() == [0, 1, 2]
+    assert np.array_equal(common.checked_weights(2, 3), [2, 2, 2])
+    wrong: list[tuple[Any, str]] = [
+        ([1, 2], "Expected sample_weight of shape (3,), one for each sample, but got shape (2,)."),
+        ([1, -2, 3], "Expected sample_weight >= 0, but got -2.0 for sample 1."),
+        (0, "Expected a positive sample_weight, but got weights that are all zero."),
+    ]
+    for given, sentence in wrong:
+        with pytest.raises(ParameterError) as caught:
+            common.checked_weights(given, 3)
+        assert str(caught.value) == sentence
+
+
 def test_sentences() -> None:
+    assert one_of("alpha").what == "'alpha'"
     rule = one_of("alpha", "beta", "gamma", cure="Choose.") | common.NONE
     assert rule.what == "'alpha', 'beta' or 'gamma' or None"
     for value, cure in (("alpa", "Did you mean 'alpha'?"), ("xxx", "Choose."), (3, "Choose.")):

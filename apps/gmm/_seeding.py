@@ -1,0 +1,110 @@
+"""Where k-means starts: samples drawn as k-means++ does, or uniformly.
+
+Knows no iteration.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from georeduce.engine import Vi, Vj
+from georeduce.engine.errors import expected
+
+from ..common import Array, ParameterError
+
+HASHED = 2**16
+"""Rows that are hashed at a time, so that memory does not grow with their number."""
+FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, with irregular bits: 2^64 over the golden ratio
+
+
+def order_of(X: Array) -> Array:
+    """Return an order of samples (n,) that depends on the samples only, not on where they stand.
+
+    Equal samples are neighbours in it. What is drawn along it is therefore the same for a sample of
+    weight 2 and for two equal samples, and for samples in any order.
+    """
+    keys = np.empty(len(X), np.uint64)
+    factors = np.cumprod(np.full(X.shape[1], FACTOR))
+    unsigned = np.dtype(f"u{X.itemsize}")
+    for start in range(0, len(X), HASHED):
+        part = np.ascontiguousarray(X[start : start + HASHED]) + X.dtype.type(0)  # -0 becomes 0
+        bits = part.view(unsigned).astype(np.uint64) * FACTOR
+        bits ^= bits >> np.uint64(32)
+        keys[start : start + HASHED] = (bits * FACTOR) @ factors
+    return np.argsort(keys, kind="stable")
+
+
+def plus_plus(
+    X: Array,
+    n_clusters: int,
+    weights: Array | None,
+    order: Array,
+    random_state: np.random.RandomState,
+    run: dict[str, Any],
+) -> Array:
+    """Draw seeds by greedy k-means++ (Arthur and Vassilvitskii, SODA 2007).
+
+    The next seed is drawn with a probability proportional to the weight times the squared distance
+    to the nearest seed so far. Of a few such candidates the one is kept that leaves least of the
+    sum of these.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Samples.
+    n_clusters : int
+        How many seeds.
+    weights : array of shape (n_samples,) or None
+        Of samples.
+    order : array of shape (n_samples,)
+        In which samples are drawn.
+    random_state : RandomState
+        What draws.
+    run : dict
+        Keywords of reductions.
+
+    Returns
+    -------
+    array of shape (n_clusters, n_features)
+        Samples.
+    """
+    mass = np.ones(len(X)) if weights is None else weights
+    trials = 2 + int(math.log(n_clusters))
+    seeds = np.empty((n_clusters, X.shape[1]), X.dtype)
+    seeds[0] = X[_draw(mass, order, random_state.uniform(size=1))[0]]
+    closest = Vi(X).sqdist(Vj(seeds[:1])).min(axis=1, **run)[:, 0]
+    mass_j = Vj(mass[:, None].astype(X.dtype))
+    for k in range(1, n_clusters):
+        shares = mass * closest
+        candidates = X[_draw(shares, order, random_state.uniform(size=trials))]
+        left = Vi(candidates).sqdist(Vj(X)).minimum(Vj(closest[:, None])) * mass_j
+        seeds[k] = candidates[left.sum(axis=1, **run)[:, 0].argmin()]
+        squares = Vi(X).sqdist(Vj(seeds[k : k + 1])).min(axis=1, **run)
+        closest = np.minimum(closest, squares[:, 0])
+    return seeds
+
+
+def _draw(shares: Array, order: Array, uniform: Array) -> Array:
+    """Return samples drawn in proportion to their shares, for uniform numbers below 1."""
+    upto = np.cumsum(shares[order])
+    last = np.searchsorted(upto, upto[-1])  # what stands behind it has no share
+    found = np.searchsorted(upto, uniform * upto[-1], side="right")
+    drawn: Array = order[np.minimum(found, last)]
+    return drawn
+
+
+def uniform(
+    X: Array, n_clusters: int, weights: Array | None, random_state: np.random.RandomState
+) -> Array:
+    """Draw distinct samples (n_clusters, D), in proportion to their weights."""
+    if weights is None:
+        return X[random_state.choice(len(X), n_clusters, replace=False)]
+    some = int(np.count_nonzero(weights))
+    if some < n_clusters:
+        what = f"at least n_clusters = {n_clusters} samples of positive weight for init='random'"
+        raise ParameterError(expected(what, f"{some} of them", "Use init='k-means++'."))
+    share = weights / weights.sum()
+    return X[random_state.choice(len(X), n_clusters, replace=False, p=share)]

@@ -1,0 +1,62 @@
+"""The benchmarks of k-means and of kernel densities: they run, and refuse wrong results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments import harness, kde, kmeans
+
+TINY: Any = {"rounds": (2, 2), "seconds": 0}
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder, in which what is measured is kept."""
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("seeded", [False, True], ids=["iterations", "seeds"])
+def test_kmeans(seeded: bool, results: Path) -> None:
+    case = replace(kmeans.CASES[0], n=3000, D=2, K=5, seeded=seeded)
+    line = kmeans.run(case, "float64", **TINY)
+    assert next(iter(harness.results())) == json.loads(json.dumps(line))
+    assert line["peer"] == "scikit-learn"
+    assert line["target"] == 1.5
+    assert line["pairs"] == 3000 * 5 * (1 if seeded else kmeans.ITERATIONS)
+
+
+def test_kmeans_refuses_other_clusters() -> None:
+    case = kmeans.CASES[0]
+
+    def found(labels: Any, n_iter: int = 20) -> Any:
+        return SimpleNamespace(labels_=np.asarray(labels), n_iter_=n_iter, inertia_=1.0)
+
+    ours = {harness.OURS: found([0, 1, 1])}
+    assert kmeans.check(case, {**ours, "peer": found([0, 1, 1])})["labels_off_peer"] == 0
+    with pytest.raises(AssertionError, match="Expected peer's labels"):
+        kmeans.check(case, {**ours, "peer": found([0, 1, 0])})
+    with pytest.raises(AssertionError, match="as many iterations"):
+        kmeans.check(case, {**ours, "peer": found([0, 1, 1], 19)})
+    seeded = replace(case, seeded=True)
+    worse = found([0, 0, 0])
+    worse.inertia_ = 2.0
+    with pytest.raises(AssertionError, match="Expected inertias of peer within"):
+        kmeans.check(seeded, {**ours, "peer": worse})
+
+
+def test_kde(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = replace(kde.CASES[0], n=200)
+    line = kde.run(case, **TINY)
+    assert next(iter(harness.results())) == json.loads(json.dumps(line))
+    assert line["accuracy"]["log_density_off_scikit-learn"] <= kde.NEAR
+    monkeypatch.setattr(kde.Case, "exact", lambda *args: np.ones(kde.CHECKED))
+    with pytest.raises(AssertionError, match="Expected log-densities within"):
+        kde.run(case, **TINY)
