@@ -181,6 +181,8 @@ class LazyTensor(Operators):
         raise DTypeError(expected("a NumPy array", "a LazyTensor, which is never stored", cure))
 
     def __getattr__(self, name: str) -> Any:  # Any: type checkers do not see attached methods
+        if name.startswith("_"):  # Python's own questions are many, and want no sentence
+            raise AttributeError(name)
         known = [n for n in dir(type(self)) if not n.startswith("_")]
         cure = did_you_mean(name, known)
         raise AttributeError(f"LazyTensor has no operation {name!r}. {cure}".rstrip())
