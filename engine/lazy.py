@@ -348,7 +348,7 @@ def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
         if other.dtype is not dtype and other.dtype is not None:
             if dtype is not None and dtype != other.dtype:
                 got = f"{dtype} and {other.dtype}"
-                cure = "Convert one of them with .astype."
+                cure = "Convert one of them, with .astype, or .to of a tensor."
                 raise DTypeError(expected("arrays of one dtype", got, cure))
             dtype = other.dtype
         if other.home is not home and other.home is not None:
