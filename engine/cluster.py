@@ -195,7 +195,7 @@ def cluster_ranges_centroids(
     Parameters
     ----------
     x : array of shape (M, D)
-        Points, sorted by their labels.
+        Points, sorted or not; the ranges are those of the sorted ones.
     lab : integer array of shape (M,)
         Labels 0 to C - 1.
     weights : array of shape (M,), optional
@@ -219,9 +219,6 @@ def cluster_ranges_centroids(
     [[[0, 2], [2, 5]], [[0.25], [2.0]], [2.0, 3.0]]
     """
     points, labels = _points(x), _labels(lab)
-    if (np.diff(labels) < 0).any():
-        cure = "Sort points and labels by sort_clusters."
-        raise ArgumentError(expected("sorted labels", "others", cure))
     w = None if weights is None else np.maximum(_weights(weights, len(points)), min_weight)
     total = np.bincount(labels, weights=w).astype(points.dtype)
     centroids = cluster_centroids(points, labels, weights=w)

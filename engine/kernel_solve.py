@@ -14,7 +14,7 @@ from .formula.expr import Expr, postorder, variable
 from .formula.grad import DUMMY, vjp
 from .formula.parse import parse_formula, parse_variable
 from .generic import Genred
-from .solve import check_solver, solve_in_graph
+from .solve import check_inner_options, check_solver, solve_in_graph
 
 
 class KernelSolve:
@@ -128,19 +128,21 @@ class KernelSolve:
             raise ShapeError(expected(what, f"shape {tuple(b.shape)}"))
         shapes = [np.shape(arrays[n])[:-2] for n in self._batched if n < len(arrays)]
         b = spread(b, np.broadcast_shapes(*shapes))
-        alpha, tolerance, maxiter, precondition = check_solver(
+        check_inner_options(how)
+        shift, tolerance, maxiter, precondition = check_solver(
             b, alpha, rtol, eps, maxiter, preconditioner
         )
 
         def product(others: Sequence[Any], p: Any) -> Any:
-            found = self.product(*others[: len(before)], p, *others[len(before) :], **how)
+            *own, shift = others
+            found = self.product(*own[: len(before)], p, *own[len(before) :], **how)
             if tuple(found.shape) != tuple(p.shape):
                 what = f"a square matrix, for {self.varinvalias} of shape {tuple(p.shape)}"
                 raise ShapeError(expected(what, f"results of shape {tuple(found.shape)}"))
-            return found + alpha * p
+            return found + shift * p
 
         solver = ConjugateGradients(tolerance, maxiter, precondition, callback, (-2, -1))
-        return solve_in_graph(solver, product, [*before, *after], b, x0)
+        return solve_in_graph(solver, product, [*before, *after, shift], b, x0)
 
     def _split(self, arrays: Sequence[Any]) -> tuple[list[Any], Any, list[Any]]:
         return (

@@ -181,6 +181,8 @@ class LazyTensor(Operators):
         raise DTypeError(expected("a NumPy array", "a LazyTensor, which is never stored", cure))
 
     def __getattr__(self, name: str) -> Any:  # Any: type checkers do not see attached methods
+        if name.startswith("_"):  # Python's own questions are many, and want no sentence
+            raise AttributeError(name)
         known = [n for n in dir(type(self)) if not n.startswith("_")]
         cure = did_you_mean(name, known)
         raise AttributeError(f"LazyTensor has no operation {name!r}. {cure}".rstrip())
@@ -346,7 +348,7 @@ def join(tensors: Sequence[LazyTensor]) -> tuple[list[Expr], LazyTensor]:
         if other.dtype is not dtype and other.dtype is not None:
             if dtype is not None and dtype != other.dtype:
                 got = f"{dtype} and {other.dtype}"
-                cure = "Convert one of them with .astype."
+                cure = "Convert one of them, with .astype, or .to of a tensor."
                 raise DTypeError(expected("arrays of one dtype", got, cure))
             dtype = other.dtype
         if other.home is not home and other.home is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .arrays import check_array, library_of
+from .calls import OPTIONS
 from .conjugate_gradients import MAXITER, RTOL, ConjugateGradients, dtype_name, spread
 from .errors import ArgumentError, DTypeError, ShapeError, expected
 from .lazy import LazyTensor
@@ -17,8 +18,11 @@ from .matrix import _matmul
 
 def check_solver(
     b: Any, alpha: Any, rtol: Any, eps: Any, maxiter: Any, preconditioner: Any
-) -> tuple[float, float, int, Callable[[Any], Any] | None]:
-    """Return alpha, the tolerance, the cap and the preconditioner as a function."""
+) -> tuple[Any, float, int, Callable[[Any], Any] | None]:
+    """Return alpha, the tolerance, the cap and the preconditioner as a function.
+
+    An alpha that is a tensor, as b is, stays one: it is to have its gradient.
+    """
     if eps is not None and rtol is not None and eps != rtol:
         raise ArgumentError(expected("rtol or eps, which are one", f"rtol={rtol} and eps={eps}"))
     given = eps if rtol is None else rtol
@@ -27,6 +31,7 @@ def check_solver(
         raise ArgumentError(expected("rtol between 0 and 1", f"{tolerance!r}"))
     if not 0 <= alpha < math.inf:
         raise ArgumentError(expected("a finite alpha of at least 0", f"{alpha!r}"))
+    shift = alpha if library_of(alpha) == library_of(b) == "torch" else float(alpha)
     try:
         cap = -1 if isinstance(maxiter, bool) else operator.index(maxiter)
     except TypeError:
@@ -34,14 +39,21 @@ def check_solver(
     if cap < 1:
         raise ArgumentError(expected("a positive integer maxiter", f"{maxiter!r}"))
     if preconditioner is None or callable(preconditioner):
-        return float(alpha), float(tolerance), cap, preconditioner
+        return shift, float(tolerance), cap, preconditioner
     M = b.shape[-2]
     what = f"a preconditioner as a function, or an array of shape ({M},) or (..., {M}, E)"
     diagonal = check_array(preconditioner, what, "preconditioner")
     diagonal = diagonal[:, None] if diagonal.ndim == 1 else diagonal
     if diagonal.shape[-2] != M:
         raise ShapeError(expected(what, f"shape {tuple(preconditioner.shape)}"))
-    return float(alpha), float(tolerance), cap, lambda r: r / diagonal
+    return shift, float(tolerance), cap, lambda r: r / diagonal
+
+
+def check_inner_options(how: Mapping[str, Any]) -> None:
+    """Raise for options of reductions that are none of the products in a solution."""
+    known = [option for option in OPTIONS if option not in ("out", "call")]
+    if wrong := [option for option in how if option not in known]:
+        raise ArgumentError(expected(f"options of solve among {known}", f"{wrong}"))
 
 
 def _solve(
@@ -66,7 +78,7 @@ def _solve(
     ----------
     b : array of shape (M,) or (..., M, E), or LazyTensor of one
         Right-hand sides.
-    alpha : float
+    alpha : float, or tensor with one
         Added to the diagonal, at least 0. Large enough, it makes a matrix positive definite, and
         convergence fast.
     eps, rtol : float, optional
@@ -84,7 +96,7 @@ def _solve(
     callback : callable, optional
         Called with the x of each iteration, of shape (..., M, E).
     **how
-        Options of the reduction, as of ``K @ b``.
+        Options of the reduction, as of ``K @ b``, but for ``out`` and ``call``.
 
     Returns
     -------
@@ -128,17 +140,19 @@ def _solve(
         raise DTypeError(expected(f"x0 of dtype {right.dtype}", f"{guess.dtype}"))
     if vector:
         right, guess = right[:, None], None if guess is None else guess[:, None]
-    alpha, tolerance, maxiter, precondition = check_solver(
+    shift, tolerance, maxiter, precondition = check_solver(
         right, alpha, rtol, eps, maxiter, preconditioner
     )
+    check_inner_options(how)
     right = spread(right, self.batch)
     guess = None if guess is None else spread(guess, self.batch)
 
     def product(arrays: Sequence[Any], p: Any) -> Any:
-        return _matmul(_with_arrays(self, arrays), p, **how) + alpha * p
+        *own, shift = arrays
+        return _matmul(_with_arrays(self, own), p, **how) + shift * p
 
     solver = ConjugateGradients(tolerance, maxiter, precondition, callback)
-    x = solve_in_graph(solver, product, [s.array for s in self.slots], right, guess)
+    x = solve_in_graph(solver, product, [*(s.array for s in self.slots), shift], right, guess)
     return x[..., 0] if vector else x
 
 

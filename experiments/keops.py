@@ -61,6 +61,8 @@ REASONS: dict[str, Reason] = {
     "LazyTensor.formula": Reason("In our notation.", "formula"),
     "LazyTensor.norm": Reason("One number is the order; -1 is the axis, as in KeOps.", "norm"),
     "LazyTensor.round": Reason("Halves go to even, as in NumPy; KeOps's go away from 0.", "round"),
+    "LazyTensor.rsqrt": Reason("Infinite at 0, as 1 / 0 is; KeOps's is 0 there.", "rsqrt"),
+    "LazyTensor.normalize": Reason("NaN for a vector of zeros; KeOps's is 0.", "normalize"),
     "LazyTensor.ni": Reason("`M`.", "M"),
     "LazyTensor.nj": Reason("`N`.", "N"),
     "LazyTensor.batchdims": Reason("`batch`.", "batch"),

@@ -199,16 +199,20 @@ MISTAKES: list[tuple[Callable[[], Any], type[GeoreduceError], str]] = [
         "Expected weights of shape (3,), but got shape (2,).",
     ),
     (
-        lambda: cluster_ranges_centroids(POINTS, LABELS[::-1]),
-        ArgumentError,
-        "Expected sorted labels, but got others. Sort points and labels by sort_clusters.",
-    ),
-    (
         lambda: from_matrix([[0, 1]], [[0, 1], [1, 2]], [[True]]),
         ShapeError,
         "Expected keep of shape (1, 2), as there are ranges, but got (1, 1).",
     ),
 ]
+
+
+def test_ranges_are_those_of_sorted_points(rng: np.random.Generator) -> None:
+    """KeOps's users ask for them before they sort."""
+    x, lab = rng.uniform(size=(40, 2)), rng.integers(0, 5, 40)
+    before = cluster_ranges_centroids(x, lab)
+    after = cluster_ranges_centroids(*sort_clusters(x, lab))
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_allclose(a, b, rtol=sum_error("float64", 40))
 
 
 @pytest.mark.parametrize(("act", "kind", "message"), MISTAKES, ids=[m[2] for m in MISTAKES])

@@ -45,6 +45,16 @@ def test_derivatives_of_solutions(rng: np.random.Generator) -> None:
     assert one
 
 
+def test_derivative_by_alpha(rng: np.random.Generator) -> None:
+    x = torch.as_tensor(rng.uniform(0, 1, (6, 2)))
+    b = torch.as_tensor(rng.standard_normal((6, 2))).requires_grad_()
+    alpha = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    K = kernel(x, torch.tensor([2.0], dtype=torch.float64))
+    solution = lambda alpha, b: K.solve(b, alpha=alpha, rtol=1e-13)  # noqa: E731
+    assert torch.autograd.gradcheck(solution, (alpha, b))
+    assert torch.autograd.gradgradcheck(solution, (alpha, b))
+
+
 def test_batches(rng: np.random.Generator) -> None:
     x = torch.as_tensor(rng.uniform(0, 1, (2, 6, 2))).requires_grad_()
     b = torch.as_tensor(rng.standard_normal((6, 1))).requires_grad_()
