@@ -73,6 +73,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
     n_components: int
     covariance_type: str
     random_state: Any
+    reg_covar: float
     lower_bound_: float
 
     _rules: ClassVar[dict[str, Rule]] = {
@@ -199,7 +200,8 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
 
     def _floor(self, steps: Steps) -> float:
         """Return the least variance of a singular component, a small part of the data's."""
-        return max(self.reg_covar, float(np.sqrt(steps.eps)) * (steps.variance or 1.0))
+        least: float = np.sqrt(steps.eps) * (steps.variance or 1.0)
+        return max(float(self.reg_covar), float(least))
 
     def _lost(self, state: State, steps: Steps) -> dict[int, str]:
         """Return which components have collapsed, and what became of them."""

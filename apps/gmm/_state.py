@@ -66,7 +66,7 @@ def collapsed(state: State, kind: Covariance, scale: float, reg_covar: float) ->
     singular = np.broadcast_to(state.singular, K)
     traces = _variances(state.covariances, kind, K)
     # reg_covar may itself be of the order of the data's variance
-    points = (traces <= reg_covar + 1e-9 * scale) & (scale > 2 * reg_covar) & (not kind.tied)
+    points = (traces <= 1.001 * reg_covar) & (scale > 2 * reg_covar) & (not kind.tied)
     for k in range(K):
         if empty[k]:
             found[k] = EMPTY

@@ -27,7 +27,7 @@ from ._covariances import Covariance
 NEVER = -1e30
 """Instead of the logarithm of a weight of zero: finite in float32, and its exponential is 0."""
 EPS = float(np.finfo(np.float64).eps)
-CHUNK = 1 << 22
+CHUNK = 1 << 19
 """Numbers in an array that NumPy works on at once."""
 
 
