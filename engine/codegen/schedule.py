@@ -79,8 +79,9 @@ def schedule(program: Program, reduction: Reduction) -> Schedule:
     lane in memory, a large tile serves R x C terms by a load and a store of R of them.
 
     Where many sums over components follow one another, as in a product with a triangular matrix,
-    only the few that are held at once want registers. If values have many components besides, a
-    single row and many vectors touch the lanes in memory least often.
+    only the few that are held at once want registers. If values have many components besides, or
+    more than columns have, as moments do, a single row and many vectors touch the lanes in memory
+    least often, and what is loaded for a column serves several of them.
 
     In long straight code compilers spill the partial sums of a large tile, the sooner where the
     lanes of a state want registers too.
@@ -91,7 +92,10 @@ def schedule(program: Program, reduction: Reduction) -> Schedule:
     work = cost(program.pair)
     functions = work - sum(cost(loop.body) for loop in loops) >= FUNCTION
     long = any(loop.extent > 16 for loop in loops)
-    sequential = accumulators > 2 and held(program.pair) <= 3 and functions_of(program.pair) <= 2
+    many = accumulators > 2
+    moments = per_value > max(4, program.n_columns) and not reduction.pivoted
+    few_held = held(program.pair) <= 3 and functions_of(program.pair) <= 2
+    sequential = (many or moments) and few_held
     if sequential:
         R, C, few = (1, 8, 4) if per_value > 4 else (4, 2, 1)
     elif per_value > 4 and accumulators <= 2 and work < 150 and not reduction.pivoted:
