@@ -12,22 +12,26 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from georeduce.engine.errors import expected, warn
+from georeduce.engine.errors import warn
 
 from ..common import (
     BACKEND,
+    BOOLEAN,
     FLOATS,
     N_JOBS,
+    NON_NEGATIVE_REAL,
     NONE,
     POSITIVE_INTEGER,
+    RANDOM_STATE,
+    VERBOSE,
     Array,
     ParameterError,
     Rule,
     check_parameters,
+    checked_weights,
     is_integer,
-    is_real,
     one_of,
     running,
 )
@@ -38,17 +42,7 @@ from ._state import EMPTY, State, collapsed, reseeded
 from ._steps import CHUNK, Moments, Steps
 
 ARRAY = Rule("an array", lambda value: hasattr(value, "__len__") and not isinstance(value, str))
-NOT_NEGATIVE_INTEGER = Rule("an integer >= 0", lambda value: is_integer(value) and value >= 0)
-NOT_NEGATIVE = Rule("a number >= 0", lambda value: is_real(value) and value >= 0)
-BOOL = Rule("a bool", lambda value: isinstance(value, bool | np.bool_))
-RANDOM_STATE = (
-    NONE
-    | Rule("an integer >= 0", lambda value: is_integer(value) and 0 <= value < 2**32)
-    | Rule(
-        "a RandomState",
-        lambda value: isinstance(value, np.random.RandomState) or value is np.random,
-    )
-)
+NON_NEGATIVE_INTEGER = Rule("an integer >= 0", lambda value: is_integer(value) and value >= 0)
 RESEEDS = 5
 """How often, at most, components of one run are seeded again."""
 _CURE = (
@@ -79,15 +73,15 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
     _rules: ClassVar[dict[str, Rule]] = {
         "n_components": POSITIVE_INTEGER,
         "covariance_type": one_of(*COVARIANCES),
-        "tol": NOT_NEGATIVE,
-        "reg_covar": NOT_NEGATIVE,
-        "max_iter": NOT_NEGATIVE_INTEGER,
+        "tol": NON_NEGATIVE_REAL,
+        "reg_covar": NON_NEGATIVE_REAL,
+        "max_iter": NON_NEGATIVE_INTEGER,
         "n_init": POSITIVE_INTEGER,
         "init_params": one_of(*STARTS),
         "random_state": RANDOM_STATE,
-        "warm_start": BOOL,
+        "warm_start": BOOLEAN,
         "collapsed": one_of("keep", "reseed"),
-        "verbose": NOT_NEGATIVE_INTEGER | BOOL,
+        "verbose": VERBOSE,
         "verbose_interval": POSITIVE_INTEGER,
         "n_jobs": N_JOBS | NONE,
         "backend": BACKEND,
@@ -185,14 +179,8 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         return self._weights_of(X, sample_weight)
 
     def _weights_of(self, X: Array, sample_weight: Any) -> Array | None:
-        if sample_weight is None:
-            return None
-        weights: Array = _check_sample_weight(
-            sample_weight, X, dtype=X.dtype, ensure_non_negative=True
-        )
-        if not weights.any():
-            raise ParameterError(expected("a sample_weight that is not zero", "none"))
-        return weights
+        weights = checked_weights(sample_weight, len(X))
+        return None if weights is None else weights.astype(X.dtype, copy=False)
 
     def _steps(self, X: Array, centre: Array, weights: Array | None = None) -> Steps:
         how = running(self)
@@ -355,9 +343,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             Mean of ``score_samples``.
         """
         scores = self.score_samples(X).astype(np.float64)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, scores, ensure_non_negative=True)
-        return float(np.average(scores, weights=sample_weight))
+        return float(np.average(scores, weights=checked_weights(sample_weight, len(scores))))
 
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
         """Draw samples from the mixture.

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from georeduce.engine.errors import expected
 
-from ..common import FLOATS, NONE, Array, ParameterError, Rule, check_parameters
+from ..common import FLOATS, NONE, POSITIVE_REAL, Array, ParameterError, Rule, check_parameters
 from ._base import ARRAY, MixtureBase, centre_of
 from ._given import (
     forget,
@@ -130,7 +130,7 @@ class GaussianMixture(MixtureBase):
         **MixtureBase._rules,
         "weights_init": ARRAY | NONE,
         "means_init": ARRAY | NONE,
-        "precisions_init": ARRAY | NONE,
+        "precisions_init": ARRAY | POSITIVE_REAL | NONE,
     }
 
     def __init__(

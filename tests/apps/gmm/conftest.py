@@ -39,7 +39,7 @@ def tools() -> Any:
     return sys.modules[__name__]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def on_numpy(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests that ask for no backend compile nothing."""
     name = request.getfixturevalue("backend") if "backend" in request.fixturenames else "numpy"

@@ -14,6 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from georeduce.apps import gmm
 
+pytestmark = pytest.mark.usefixtures("on_numpy")
+
 TYPES = ("full", "tied", "diag", "spherical")
 FITTED = "weights_ means_ covariances_ precisions_ precisions_cholesky_"
 CLASSES = ("GaussianMixture", "BayesianGaussianMixture")

@@ -14,6 +14,8 @@ from georeduce.apps.gmm import BayesianGaussianMixture, CollapseWarning, Gaussia
 from georeduce.apps.gmm._covariances import COVARIANCES
 from georeduce.engine.errors import ArgumentError
 
+pytestmark = pytest.mark.usefixtures("on_numpy")
+
 ESTIMATORS = (GaussianMixture, BayesianGaussianMixture)
 each_type = pytest.mark.parametrize("kind", list(COVARIANCES))
 each_class = pytest.mark.parametrize("cls", ESTIMATORS, ids=lambda cls: cls.__name__)

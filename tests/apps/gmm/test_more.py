@@ -20,6 +20,8 @@ from georeduce.apps.gmm import mixture as module
 from georeduce.apps.gmm._covariances import COVARIANCES, Covariance
 from georeduce.engine.errors import ArgumentError
 
+pytestmark = pytest.mark.usefixtures("on_numpy")
+
 each_type = pytest.mark.parametrize("kind", list(COVARIANCES))
 
 
