@@ -164,6 +164,25 @@ FORMS = [
 ]
 
 
+def triangle(x: LazyTensor, y: LazyTensor) -> LazyTensor:
+    """Squared length of a triangular matrix, of 6 components of y, times 3 of x."""
+    rows = [y.extract(a * (a + 1) // 2, a + 1) * x.extract(0, a + 1) for a in range(3)]
+    terms = [(row.sum(-1) - x.elem(3 + a)).square() for a, row in enumerate(rows)]
+    return -(terms[0] + terms[1] + terms[2])
+
+
+def moments(x: LazyTensor, y: LazyTensor) -> LazyTensor:
+    """Moments of y under the exponential of `triangle`."""
+    r = triangle(x, y).exp()
+    return concatenate([r, r * y, (r * y.elem(0)) * y, (r * y.elem(1)) * y.extract(1, 5)])
+
+
+FORMS += [
+    Case("triangle", triangle, "logsumexp", 6, "float32"),
+    Case("triangle_moments", moments, "sum", 6, "float64"),
+]
+
+
 def groups(*lists: Iterable[Case]) -> list[list[Task]]:
     """Return the tasks of lists of cases, for ``tasks`` of a module."""
     return [[case.task() for case in cases] for cases in lists]

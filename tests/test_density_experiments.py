@@ -1,4 +1,4 @@
-"""The benchmarks of k-means and of kernel densities: they run, and refuse wrong results."""
+"""The benchmarks of k-means, kernel densities and mixtures: they run, and refuse wrong results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import harness, kde, kmeans
+from experiments import gmm, gmm_figure, harness, kde, kmeans
 
 TINY: Any = {"rounds": (2, 2), "seconds": 0}
 
@@ -60,3 +60,24 @@ def test_kde(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kde.Case, "exact", lambda *args: np.ones(kde.CHECKED))
     with pytest.raises(AssertionError, match="Expected log-densities within"):
         kde.run(case, **TINY)
+
+
+def test_gmm(results: Path) -> None:
+    case = replace(gmm.CASES[2], n=2000, K=5)
+    line = gmm.run(case, **TINY)
+    assert next(iter(harness.results())) == json.loads(json.dumps(line))
+    assert line["accuracy"]["lower_bounds_off_scikit-learn"] <= gmm.NEAR
+    seconds = {"georeduce once": 1.0, "scikit-learn": 9.0, "scikit-learn once": 1.0}
+    peers = [{"name": name, "seconds": s} for name, s in seconds.items()]
+    assert gmm.per_iteration({"seconds": 2.0, "peers": peers})["ratio"] == 8
+
+
+def test_gmm_refuses_other_bounds() -> None:
+    ours, peer = SimpleNamespace(lower_bounds_=[-3.0]), SimpleNamespace(lower_bounds_=[-3.1])
+    with pytest.raises(AssertionError, match="Expected lower bounds within"):
+        gmm.check({harness.OURS: ours, "peer": peer})
+
+
+def test_gmm_figure(tmp_path: Path) -> None:
+    gmm_figure.draw(tmp_path / "gmm.png", n=300, K=3)
+    assert (tmp_path / "gmm.png").stat().st_size > 0

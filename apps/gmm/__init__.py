@@ -1,14 +1,24 @@
 r"""Gaussian mixtures and their kin: k-means and kernel density estimates.
 
 All of them reduce the symbolic matrix of samples :math:`x_i` and components :math:`y_j` (centers of
-clusters, or the samples themselves): the nearest center is a minimum over j of
-:math:`|x_i - y_j|^2`, a log-density a log-sum-exp of log-kernels. No array of samples times
-components is ever held.
+clusters, Gaussians, or the samples themselves): the nearest center is a minimum over j of
+:math:`|x_i - y_j|^2`, a log-density a log-sum-exp of log-kernels; the M-step of a mixture is a sum
+over samples whose formula holds the responsibilities. No array of samples times components is
+ever held.
 """
 
 from __future__ import annotations
 
+from ._base import CollapseWarning
+from .bayesian import BayesianGaussianMixture
 from .density import KernelDensity
 from .kmeans import KMeans
+from .mixture import GaussianMixture
 
-__all__ = ["KMeans", "KernelDensity"]
+__all__ = [
+    "BayesianGaussianMixture",
+    "CollapseWarning",
+    "GaussianMixture",
+    "KMeans",
+    "KernelDensity",
+]

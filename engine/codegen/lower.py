@@ -79,7 +79,24 @@ def hoist(roots: Sequence[Expr]) -> dict[str, list[Expr]]:
             # parameters inside are computed once too; everything else inside is not needed
             inside = [a for a in postorder(e) if a.axes == 0 and not a.is_constant]
             stack.extend(a for a in inside if _is_maximal(a, e) and _worth_storing(a))
-    return found
+    return {axis: _without_parts(nodes) for axis, nodes in found.items()}
+
+
+def _without_parts(nodes: list[Expr]) -> list[Expr]:
+    """Replace parts of a node by the whole where all of them are at least as long.
+
+    A triangular product takes the first component of x, the first two, the first three: stored
+    each, they would be D (D + 1) / 2 components.
+    """
+    lengths: dict[Expr, int] = {}
+    for e in nodes:
+        if e.op is OPS["take"]:
+            lengths[e.args[0]] = lengths.get(e.args[0], 0) + e.dim
+    whole = {
+        x for x, length in lengths.items() if _worth_storing(x) and (length >= x.dim or x in nodes)
+    }
+    kept = [e.args[0] if e.op is OPS["take"] and e.args[0] in whole else e for e in nodes]
+    return list(dict.fromkeys(kept))
 
 
 def _is_maximal(part: Expr, whole: Expr) -> bool:

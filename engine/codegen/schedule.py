@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..formula.reductions import Reduction
-from .ir import Declare, Let, Loop, Program, Statement, walk
+from .ir import Declare, Let, Load, Loop, Program, Statement, defined, used, walk
 
 FUNCTION = 14
 """About how many instructions an elementary function has."""
@@ -44,11 +44,28 @@ class Schedule:
 
 def cost(body: tuple[Statement, ...]) -> int:
     """Return about how many instructions a block has for one pair of a row and a vector."""
-    total = 0
-    for s in walk(body):
-        if isinstance(s, Let):
-            total += FUNCTION if "(" in s.op.code and not s.op.short else 1
-    return total
+    simple = sum(isinstance(s, Let) for s in walk(body))
+    return simple + (FUNCTION - 1) * functions_of(body)
+
+
+def functions_of(body: tuple[Statement, ...]) -> int:
+    """Return how many elementary functions a block has."""
+    lets = [s for s in walk(body) if isinstance(s, Let)]
+    return sum("(" in s.op.code and not s.op.short for s in lets)
+
+
+def held(body: tuple[Statement, ...]) -> int:
+    """Return how many computed values are alive at once, at most, while a loop runs."""
+    born: dict[str | None, int] = {}
+    last: dict[str | None, int] = {}
+    for n, s in enumerate(body):
+        for inner in walk((s,)):
+            last |= dict.fromkeys(used(inner), n)
+        if not isinstance(s, Loop | Load):
+            born[defined(s)] = n
+    loops = [n for n, s in enumerate(body) if isinstance(s, Loop)]
+    alive = [sum(born[name] < n <= last.get(name, -1) for name in born) for n in loops]
+    return max(alive, default=0)
 
 
 def schedule(program: Program, reduction: Reduction) -> Schedule:
@@ -61,6 +78,11 @@ def schedule(program: Program, reduction: Reduction) -> Schedule:
     want registers, a small tile is as fast. Where values have many components, of which each has a
     lane in memory, a large tile serves R x C terms by a load and a store of R of them.
 
+    Where many sums over components follow one another, as in a product with a triangular matrix,
+    only the few that are held at once want registers. If values have many components besides, or
+    more than columns have, as moments do, a single row and many vectors touch the lanes in memory
+    least often, and what is loaded for a column serves several of them.
+
     In long straight code compilers spill the partial sums of a large tile, the sooner where the
     lanes of a state want registers too.
     """
@@ -70,7 +92,13 @@ def schedule(program: Program, reduction: Reduction) -> Schedule:
     work = cost(program.pair)
     functions = work - sum(cost(loop.body) for loop in loops) >= FUNCTION
     long = any(loop.extent > 16 for loop in loops)
-    if per_value > 4 and accumulators <= 2 and work < 150 and not reduction.pivoted:
+    many = accumulators > 2
+    moments = per_value > max(4, program.n_columns) and not reduction.pivoted
+    few_held = held(program.pair) <= 3 and functions_of(program.pair) <= 2
+    sequential = (many or moments) and few_held
+    if sequential:
+        R, C, few = (1, 8, 4) if per_value > 4 else (4, 2, 1)
+    elif per_value > 4 and accumulators <= 2 and work < 150 and not reduction.pivoted:
         R, C, few = 6, 4, 2
     elif per_value > 4 or accumulators > 2:
         R, C, few = (2, 1, 1) if work < 150 else (1, 1, 1)
@@ -86,4 +114,5 @@ def schedule(program: Program, reduction: Reduction) -> Schedule:
     if program.n_rows <= 64:
         row_block *= 2
     straight = 96 if R * C > 16 and not reduction.keep else 256
-    return Schedule(R, C, few, row_block, straight // (R * C))
+    unrolled = 8 if sequential else straight // (R * C)
+    return Schedule(R, C, few, row_block, unrolled)

@@ -11,7 +11,7 @@ import pytest
 from georeduce.engine.codegen import ir
 from georeduce.engine.codegen.ir import Index, Load, Loop, Program, Store, Yield, verify, walk
 from georeduce.engine.codegen.lower import hoist, lower
-from georeduce.engine.codegen.schedule import cost, schedule
+from georeduce.engine.codegen.schedule import cost, held, schedule
 from georeduce.engine.errors import ShapeError
 from georeduce.engine.formula import derived as d
 from georeduce.engine.formula import ops as o
@@ -62,6 +62,18 @@ def test_what_is_longer_than_its_arguments_is_not_stored() -> None:
     z = variable("j", 3, 3)
     e = o.mul(x, d.matvecmult(d.tensorprod(y, z), x))
     assert hoist([e])["j"] == [y, z]
+
+
+def test_parts_are_not_stored_beside_the_whole() -> None:
+    """A triangular product takes one component, two, three of them, and reads them from one y."""
+    parts = [o.sum_(o.take(y, 0, 1, n)) * o.take(x, n - 1, 1, 1) for n in (1, 2, 3)]
+    products = [o.sum_(o.mul(o.take(y, 0, 1, n), o.take(x, 0, 1, n))) for n in (1, 2, 3)]
+    found = hoist([parts[0] + parts[1] + parts[2] + products[0] + products[1] + products[2]])
+    assert found["i"] == [x]
+    assert y in found["j"]
+    assert not any(e.op is o.take for e in found["j"])
+    # a single part is shorter than the whole
+    assert hoist([o.mul(x, o.take(y, 1, 1, 1))])["j"] == [o.take(y, 1, 1, 1)]
 
 
 def test_indices_are_not_stored() -> None:
@@ -276,6 +288,25 @@ def test_schedules_are_within_bounds(reduction: str, dim: int) -> None:
         assert 1 <= made.few_vectors <= made.vectors
         assert made.row_block % made.rows == 0
         assert made.row_block % 16 == 0  # whole vectors of every width
+
+
+def triangular(dim: int, whole: bool) -> Program:
+    """The program of a sum of squared sums, or of their pairwise products, which are all held."""
+    a, b = variable("i", dim, 0), variable("j", dim, 1)
+    sums = [o.sum_(o.mul(o.take(a, 0, 1, n), o.take(b, 0, 1, n))) for n in range(2, dim + 1)]
+    e: Any = constant(0)
+    for n, term in enumerate(sums):
+        e = e + (term * sums[n - 1] if whole else o.square(term))
+    return lower(simplify(e * o.sum_(o.add(*sums[:2]))) if whole else simplify(e), None)
+
+
+def test_sums_that_follow_one_another_get_large_tiles() -> None:
+    one, many = triangular(9, whole=False), triangular(9, whole=True)
+    assert held(one.pair) == 2  # the sum of those before, and the one that is being added up
+    assert held(many.pair) > 3
+    entry = REDUCTIONS["logsumexp"]
+    large, small = schedule(one, entry), schedule(many, entry)
+    assert large.rows * large.vectors > small.rows * small.vectors
 
 
 def test_cost_counts_the_work_of_pairs() -> None:

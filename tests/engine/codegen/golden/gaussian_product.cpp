@@ -2,12 +2,12 @@
 
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)) * take(y1, 0, 1, 2), double
 namespace gr {
-struct kernel_46922047fb4c53c3 {
+struct kernel_03a4117391541f2c {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
     typedef gr::Call<T, 3, 1> Call;
-    static constexpr int L = lanes_of<T>::count, NP = 1, NR = 10, NC = 12, R = 2, C = GR_REGISTERS >= 32 ? 4 : 2;
+    static constexpr int L = lanes_of<T>::count, NP = 1, NR = 10, NC = 10, R = 2, C = GR_REGISTERS >= 32 ? 4 : 2;
     static constexpr int RB = 128, COLUMN_BLOCK = column_block(NC, C, 64);
     static constexpr int SLOT0 = 0, SLOT1 = 1, SLOT2 = 2;
     struct Lanes { V s0[2]; };
@@ -28,10 +28,6 @@ struct kernel_46922047fb4c53c3 {
     }
     static void pack_columns(const Call &a, const T *par, int64_t batch, int64_t first, T *columns) {
         const Packed<T, 10> x1(a.slots[SLOT1], batch, first, a.n.N, columns + 0 * L);
-        GR_UNROLL for (int d2 = 0; d2 < 2; d2++) {
-            const V t3 = x1.component(d2);
-            store(columns + (d2 + 10) * L, t3);
-        }
     }
     template <int R, int C, bool MASKED>
     GR_INLINE void tile(const T *par, const T *rows, const T *columns, int left,
@@ -63,7 +59,7 @@ struct kernel_46922047fb4c53c3 {
                 V f0[R];
                 GR_UNROLL for (int r = 0; r < R; r++) f0[r] = lanes[r].s0[d0];
                 GR_TILE {
-                    const V t12 = load(columns + (c * NC + d0 + 10) * L);
+                    const V t12 = load(columns + (c * NC + d0) * L);
                     const V t13 = t11[r][c] * t12;
                     const V u0 = f0[r] + t13;
                     if (MASKED) {
@@ -115,16 +111,16 @@ struct kernel_46922047fb4c53c3 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_46922047fb4c53c3(const gr::kernel_46922047fb4c53c3::Call *call) {
-    gr::Driver<gr::kernel_46922047fb4c53c3>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_03a4117391541f2c(const gr::kernel_03a4117391541f2c::Call *call) {
+    gr::Driver<gr::kernel_03a4117391541f2c>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_46922047fb4c53c3(gr::Layout *to) {
-    typedef gr::kernel_46922047fb4c53c3 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_03a4117391541f2c(gr::Layout *to) {
+    typedef gr::kernel_03a4117391541f2c K;
     *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_46922047fb4c53c3(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_46922047fb4c53c3>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_03a4117391541f2c(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_03a4117391541f2c>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_46922047fb4c53c3(int64_t K) {
-    return gr::kernel_46922047fb4c53c3::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_03a4117391541f2c(int64_t K) {
+    return gr::kernel_03a4117391541f2c::row_bytes(K);
 }

@@ -1,11 +1,11 @@
 // sum over j of exp(-(sum(square(x0 - y1)) / p2)) * take(y1, 0, 1, 2), double
 namespace gr {
-struct kernel_c15b6ec15bd25540 {
+struct kernel_e6389ce44b8ef333 {
     typedef double T, V;
     typedef int I;
     typedef bool B;
     typedef gr::Call<T, 3, 1> Call;
-    static constexpr int NP = 1, NR = 10, NC = 12;
+    static constexpr int NP = 1, NR = 10, NC = 10;
     static constexpr int R = 4, C = 4;
     static constexpr int RB = 128, CB = 64;
     static constexpr bool STAGED = true;
@@ -38,10 +38,6 @@ struct kernel_c15b6ec15bd25540 {
             const V t1 = x1[(d0) * step1];
             to[(d0) * CB] = t1;
         }
-        GR_UNROLL for (int d2 = 0; d2 < 2; d2++) {
-            const V t3 = x1[(d2) * step1];
-            to[(d2 + 10) * CB] = t3;
-        }
     }
     template <int R, int C, class X, class Y>
     GR_INLINE void tile(Global<const T> par, const X &rows, const Y &columns,
@@ -69,7 +65,7 @@ struct kernel_c15b6ec15bd25540 {
         }
         GR_UNROLL for (int d0 = 0; d0 < 2; d0++) {
             GR_TILE {
-                const V t12 = columns.template at<C>(d0 + 10, c);
+                const V t12 = columns.template at<C>(d0, c);
                 const V t13 = t11[r][c] * t12;
                 const V u0 = lanes[r].s0[d0] + t13;
                 lanes[r].s0[d0] = u0;
@@ -124,18 +120,18 @@ struct kernel_c15b6ec15bd25540 {
     }
 };
 }
-GR_ENTRY(128) pack_parameters_kernel_c15b6ec15bd25540(const gr::kernel_c15b6ec15bd25540::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c15b6ec15bd25540>::pack_parameters(*call);
+GR_ENTRY(128) pack_parameters_kernel_e6389ce44b8ef333(const gr::kernel_e6389ce44b8ef333::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_e6389ce44b8ef333>::pack_parameters(*call);
 }
-GR_ENTRY(128) pack_rows_kernel_c15b6ec15bd25540(const gr::kernel_c15b6ec15bd25540::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c15b6ec15bd25540>::pack_rows(*call);
+GR_ENTRY(128) pack_rows_kernel_e6389ce44b8ef333(const gr::kernel_e6389ce44b8ef333::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_e6389ce44b8ef333>::pack_rows(*call);
 }
-GR_ENTRY(128) pack_columns_kernel_c15b6ec15bd25540(const gr::kernel_c15b6ec15bd25540::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c15b6ec15bd25540>::pack_columns(*call);
+GR_ENTRY(128) pack_columns_kernel_e6389ce44b8ef333(const gr::kernel_e6389ce44b8ef333::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_e6389ce44b8ef333>::pack_columns(*call);
 }
-GR_ENTRY(128) run_kernel_c15b6ec15bd25540(const gr::kernel_c15b6ec15bd25540::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c15b6ec15bd25540>::run(*call);
+GR_ENTRY(128) run_kernel_e6389ce44b8ef333(const gr::kernel_e6389ce44b8ef333::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_e6389ce44b8ef333>::run(*call);
 }
-GR_ENTRY(128) merge_kernel_c15b6ec15bd25540(const gr::kernel_c15b6ec15bd25540::Call *call, int64_t step) {
-    gr::Driver<gr::kernel_c15b6ec15bd25540>::merge(*call, step);
+GR_ENTRY(128) merge_kernel_e6389ce44b8ef333(const gr::kernel_e6389ce44b8ef333::Call *call, int64_t step) {
+    gr::Driver<gr::kernel_e6389ce44b8ef333>::merge(*call, step);
 }

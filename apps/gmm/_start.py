@@ -1,0 +1,103 @@
+"""Where EM starts: labels or random responsibilities of the samples, and the moments under them.
+
+Random numbers are drawn in scikit-learn's order, so that equal seeds give equal starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.cluster import KMeans, kmeans_plusplus
+
+from ..common import Array
+from ._steps import Moments, Steps
+
+
+def cluster(X: Array, K: int, weights: Array | None, rng: Any) -> Array:
+    """Return the labels (n,) of a k-means clustering."""
+    found: Array = KMeans(K, n_init=1, random_state=rng).fit(X, sample_weight=weights).labels_
+    return found
+
+
+def _seeds(X: Array, K: int, weights: Array | None, rng: Any) -> Array:
+    return _alone(X, kmeans_plusplus(X, K, sample_weight=weights, random_state=rng)[1])
+
+
+def _drawn(X: Array, K: int, weights: Array | None, rng: Any) -> Array:
+    if weights is None:
+        return _alone(X, rng.choice(len(X), size=K, replace=False))
+    known = np.flatnonzero(weights)
+    replace = len(known) < K
+    return _alone(X, known[rng.choice(len(known), size=K, replace=replace)])
+
+
+def _alone(X: Array, indices: Array) -> Array:
+    """Return labels for which each component has one sample, and most samples have none (-1)."""
+    labels = np.full(len(X), -1)
+    labels[indices] = np.arange(len(indices))
+    return labels
+
+
+LABELS: dict[str, Callable[[Array, int, Array | None, Any], Array]] = {
+    "kmeans": cluster,
+    "k-means++": _seeds,
+    "random_from_data": _drawn,
+}
+"""By ``init_params``; "random" has no labels."""
+STARTS = (*LABELS, "random")
+
+
+def initial_moments(steps: Steps, method: str, rng: Any) -> Moments:
+    """Return the moments under the first responsibilities of a run."""
+    if method == "random":
+        return _under_random(steps, rng)
+    return under_labels(steps, LABELS[method](steps.X, steps.K, steps.weights, rng))
+
+
+def under_labels(steps: Steps, labels: Array) -> Moments:
+    """Return the moments of components that have the samples with their label.
+
+    Second moments are taken about the means in a second pass. For tied types samples without a
+    label count too, about the centre.
+    """
+    K, kind, D = steps.K, steps.kind, steps.X.shape[1]
+    masses, means = np.zeros(K), np.zeros((K, D))
+    for at, y in steps.chunks(D + K):
+        members = _weigh(steps, at, labels[at, None] == np.arange(K))
+        masses += members.sum(axis=0)
+        means += members.T @ y
+    means /= np.maximum(masses, np.finfo(np.float64).tiny)[:, None]
+    scatter: Any = 0.0
+    for at, y in steps.chunks(D * D + K):
+        label = labels[at]
+        d = y - np.where(label[:, None] >= 0, means[label], 0)
+        if kind.tied:
+            members = _weigh(steps, at, np.ones((len(y), 1)))
+        else:
+            members = _weigh(steps, at, label[:, None] == np.arange(K))
+        scatter = scatter + members.T @ kind.outer(d)
+    return Moments(masses, means, scatter)
+
+
+def _under_random(steps: Steps, rng: Any) -> Moments:
+    """Return the moments under responsibilities drawn at random: all means are near the centre."""
+    K, kind, D = steps.K, steps.kind, steps.X.shape[1]
+    masses, first = np.zeros(K), np.zeros((K, D))
+    second: Any = 0.0
+    for at, y in steps.chunks(D * D + K):
+        r = rng.uniform(size=(len(y), K)).astype(steps.X.dtype)
+        r /= r.sum(axis=1, keepdims=True)
+        r = _weigh(steps, at, r)
+        masses += r.sum(axis=0)
+        first += r.T @ y
+        second = second + r.T @ kind.outer(y)
+    if kind.tied:
+        second = np.sum(second, axis=0, keepdims=True)
+    return Moments.about(kind, np.zeros((K, D)), masses, first, np.asarray(second))
+
+
+def _weigh(steps: Steps, at: slice, members: Array) -> Array:
+    members = members.astype(np.float64)
+    return members if steps.weights is None else members * steps.weights[at, None]

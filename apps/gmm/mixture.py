@@ -1,0 +1,396 @@
+r"""Gaussian mixtures by maximum likelihood.
+
+The density :math:`\sum_k w_k N(x; m_k, \Sigma_k)` is fitted by EM: responsibilities of components
+for samples, and moments under them, until the likelihood hardly changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils.validation import check_array, validate_data
+
+from georeduce.engine.errors import expected
+
+from ..common import FLOATS, NONE, POSITIVE_REAL, Array, ParameterError, Rule, check_parameters
+from ._base import ARRAY, MixtureBase, centre_of
+from ._given import (
+    forget,
+    given_covariances,
+    given_factor,
+    given_floats,
+    given_weights,
+    inverse,
+)
+from ._start import initial_moments
+from ._state import State, normalisation
+from ._steps import EPS, Moments, Steps
+
+CHUNK_ROWS = 1 << 17
+"""Samples of one step of ``partial_fit``."""
+DECAY = 0.6
+"""The t-th step of ``partial_fit`` moves the moments by t ** -DECAY."""
+
+
+class GaussianMixture(MixtureBase):
+    r"""Gaussian mixture, fitted by expectation maximization.
+
+    .. math:: p(x) = \sum_{k=1}^K w_k N(x; m_k, \Sigma_k)
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of components K.
+    covariance_type : str, default="full"
+        What covariances may be: "full" is any, "tied" the same one for all components, "diag"
+        uncorrelated features, "spherical" one variance for all features, "tied_diag" and
+        "tied_spherical" the last two with the same variances for all components.
+    tol : float, default=1e-3
+        An iteration that changes the lower bound by less is the last one.
+    reg_covar : float, default=1e-6
+        Added to the variances of all features.
+    max_iter : int, default=100
+        Iterations, at most.
+    n_init : int, default=1
+        Number of runs, of which the best is taken.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
+        What responsibilities a run starts with: clusters of k-means, single samples chosen by
+        k-means++ or at random, or random numbers.
+    weights_init : array-like of shape (n_components,), default=None
+        Weights to start with.
+    means_init : array-like of shape (n_components, n_features), default=None
+        Means to start with.
+    precisions_init : array-like, default=None
+        Precisions to start with, in the shape of `covariances_`.
+    random_state : int, RandomState instance or None, default=None
+        Where random numbers come from.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the parameters that it found before.
+    collapsed : {"keep", "reseed"}, default="keep"
+        What becomes of components without samples or variance: they are kept, at their floors, or
+        start again at samples that the mixture explains least.
+    verbose : int, default=0
+        Whether to show progress: a bar if tqdm is installed, else lines.
+    verbose_interval : int, default=10
+        Iterations between two figures of the progress.
+    n_jobs : int, default=None
+        Threads: -1 is all processors, None what the options of the engine say.
+    backend : str, default="auto"
+        Name of a backend of the engine; "auto" is what the options of the engine say, and that is
+        the fastest one unless they were changed.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Weights of the components.
+    means_ : ndarray of shape (n_components, n_features)
+        Means.
+    covariances_ : ndarray
+        Covariances, of shape (n_components, n_features, n_features) if `covariance_type` is
+        "full", (n_features, n_features) if "tied", (n_components, n_features) if "diag",
+        (n_components,) if "spherical", (n_features,) if "tied_diag", () if "tied_spherical".
+    precisions_ : ndarray
+        Inverses of the covariances.
+    precisions_cholesky_ : ndarray
+        Upper triangles U with U U^T the precision; for other types than "full" and "tied" the
+        inverse standard deviations.
+    converged_ : bool
+        Whether the best run converged.
+    n_iter_ : int
+        Iterations of the best run.
+    lower_bound_ : float
+        Mean log-likelihood of the samples in the last iteration of the best run.
+    lower_bounds_ : list of shape (n_iter_,)
+        The same for all its iterations.
+    n_features_in_ : int
+        Number of features seen by `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen by `fit`, where all of them are strings.
+
+    Notes
+    -----
+    Steps are reductions: memory beyond the data is two numbers for each sample, and neither
+    densities nor responsibilities are ever stored. float32 stays float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from georeduce.apps.gmm import GaussianMixture
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> model = GaussianMixture(n_components=2, random_state=0, backend="numpy").fit(X)
+    >>> model.means_
+    array([[10.,  2.],
+           [ 1.,  2.]])
+    >>> model.predict([[0, 0], [12, 3]])
+    array([1, 0])
+    """
+
+    _rules: ClassVar[dict[str, Rule]] = {
+        **MixtureBase._rules,
+        "weights_init": ARRAY | NONE,
+        "means_init": ARRAY | NONE,
+        "precisions_init": ARRAY | POSITIVE_REAL | NONE,
+    }
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        collapsed: str = "keep",
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_jobs: int | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.collapsed = collapsed
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_jobs = n_jobs
+        self.backend = backend
+
+    # --- EM -----------------------------------------------------------------------------------
+
+    def _prepare(self, steps: Steps) -> None:
+        K, D = steps.K, steps.X.shape[1]
+        self._given = (
+            given_weights(self.weights_init, K),
+            given_floats(self.means_init, (K, D), "means_init"),
+            given_factor(self.precisions_init, self._kind, K, D),
+        )
+
+    def _first(self, steps: Steps, rng: Any, floor: float) -> State:
+        weights, means, factor = self._given
+        kind = steps.kind
+        if weights is not None and means is not None and factor is not None:
+            return self._state(weights, means - steps.centre, inverse(kind, factor), factor)
+        moments = initial_moments(steps, self.init_params, rng)
+        start = self._updated(moments, floor, steps.eps, None, steps.total)
+        return self._state(
+            start.masses if weights is None else weights,
+            start.means if means is None else means - steps.centre,
+            start.covariances if factor is None else inverse(kind, factor),
+            start.factor if factor is None else factor,
+        )
+
+    def _state(
+        self, weights: Array, means: Array, covariances: Array, factor: Array, singular: Any = False
+    ) -> State:
+        with np.errstate(divide="ignore"):  # a weight may be 0
+            constants = np.log(weights) + normalisation(self._kind, factor, means.shape[1])
+        return State(weights, means, covariances, factor, constants, np.atleast_1d(singular))
+
+    def _updated(
+        self,
+        moments: Moments,
+        floor: float,
+        eps: float,
+        before: State | None,
+        total: float | None = None,
+    ) -> State:
+        """Return weights, means and covariances of the largest likelihood.
+
+        A component without samples keeps its place. `total` divides masses instead of their sum:
+        where most samples have no component yet, weights are small.
+        """
+        kind, D = self._kind, moments.means.shape[1]
+        masses = moments.masses + 10 * EPS
+        covariances = kind.pooled(moments.scatter, masses, D)
+        covariances = kind.regularised(covariances, self.reg_covar)
+        means = moments.means
+        if before is not None:
+            empty = moments.masses <= 10 * EPS
+            means = np.where(empty[:, None], before.means, means)
+            if not kind.tied and empty.any():
+                covariances = covariances.copy()
+                covariances[empty] = before.covariances[empty]
+        factor, covariances, singular = kind.factor(covariances, floor, eps)
+        masses = masses / (masses.sum() if total is None else total)
+        return self._state(masses, means, covariances, factor, singular)
+
+    def _bound(self, state: State, mean_log_density: float, entropy: float) -> float:
+        return mean_log_density
+
+    def _publish(self, state: State, centre: Array, dtype: Any) -> None:
+        super()._publish(state, centre, dtype)
+        self.weights_ = state.masses.astype(dtype)
+
+    def _recall(self, centre: Array) -> State:
+        weights, means, covariances, factor = (
+            np.asarray(a, np.float64)
+            for a in (self.weights_, self.means_, self.covariances_, self.precisions_cholesky_)
+        )
+        return self._state(weights, means - centre, covariances, factor)
+
+    # --- Without a fit, and in parts ----------------------------------------------------------
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: Any,
+        means: Any,
+        covariances: Any,
+        covariance_type: str = "full",
+        **params: Any,
+    ) -> GaussianMixture:
+        """Return a mixture with given parameters, as if it had been fitted.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Weights of the components, which add up to 1.
+        means : array-like of shape (n_components, n_features)
+            Means.
+        covariances : array-like
+            Covariances, in the shape of `covariances_` for the type.
+        covariance_type : str, default="full"
+            One of the types.
+        **params
+            Other parameters of the estimator.
+
+        Returns
+        -------
+        model : GaussianMixture
+            The mixture: it predicts, scores and samples, and `warm_start` goes on from there.
+
+        Examples
+        --------
+        >>> from georeduce.apps.gmm import GaussianMixture
+        >>> model = GaussianMixture.from_parameters(
+        ...     [0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], "spherical", backend="numpy"
+        ... )
+        >>> model.predict([[1.0], [3.0]])
+        array([0, 1])
+        """
+        means = check_array(means, dtype=FLOATS)
+        K, D = means.shape
+        model = cls(n_components=K, covariance_type=covariance_type, **params)
+        check_parameters(model, model._rules)
+        kind = model._kind
+        shares = given_weights(weights, K, "weights")
+        given = given_covariances(covariances, kind, kind.shape(K, D), "covariances")
+        assert shares is not None
+        assert given is not None
+        factor, given, singular = kind.factor(given, 1.0, 0.0)
+        if singular.any():
+            raise ParameterError(expected("positive definite covariances", "singular ones"))
+        state = model._state(shares, means.astype(np.float64), given, factor)
+        model._publish(state, np.zeros(D), means.dtype)
+        model.n_features_in_ = D
+        model.converged_, model.n_iter_ = True, 0
+        model.lower_bound_, model.lower_bounds_ = -np.inf, []
+        return model
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
+        """Improve the mixture by some samples, of which none need be seen again.
+
+        Stepwise EM: the moments under the responsibilities of a chunk of samples are averaged with
+        those of the chunks before, the t-th with the weight :math:`t^{-0.6}`. The first chunk is
+        fitted as by `fit`. Long arrays are taken in chunks, so that one that is mapped from a file
+        may be larger than memory.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : Ignored
+            For scikit-learn's interface.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each sample counts.
+
+        Returns
+        -------
+        self : GaussianMixture
+            The mixture.
+        """
+        check_parameters(self, self._rules)
+        n = len(X)
+        for start in range(0, max(n, 1), CHUNK_ROWS):
+            at = slice(start, start + CHUNK_ROWS)
+            weights = None if sample_weight is None else np.asarray(sample_weight)[at]
+            self._step(X if n <= CHUNK_ROWS else X[at], weights)
+            forget(X)
+        return self
+
+    def _step(self, X: Any, sample_weight: Any) -> None:
+        """Do one step of stepwise EM."""
+        if not hasattr(self, "means_"):
+            self.fit(X, sample_weight=sample_weight)
+        X = validate_data(self, X, dtype=self.means_.dtype, order="C", reset=False)
+        weights = self._weights_of(X, sample_weight)
+        kept: Any = getattr(self, "_statistics", None)
+        known = kept is not None and kept[2] is self.means_  # not from before another fit
+        centre = kept[3] if known else centre_of(X)
+        steps = self._steps(X, centre, weights)
+        state = self._recall(centre)
+        steps.load(state.means, state.factor, state.constants)
+        sums = steps.expectation()
+        moments = steps.maximization()
+        new = moments.scaled(1 / steps.total)
+        t = 1 + (kept[1] if known else 0)
+        if known:
+            new = kept[0].blended(new, t**-DECAY, self._kind)
+        state = self._updated(new, self._floor(steps), steps.eps, state)
+        self._publish(state, centre, X.dtype)
+        self.lower_bound_ = steps.mean(sums)
+        self._statistics = (new, t, self.means_, centre)
+
+    # --- Criteria -----------------------------------------------------------------------------
+
+    def _n_parameters(self) -> int:
+        K, D = self.means_.shape
+        return int(self._kind.count(K, D) + K * D + K - 1)
+
+    def bic(self, X: Any) -> float:
+        """Return the Bayesian information criterion, the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        bic : float
+            The criterion.
+        """
+        n = len(X)
+        return float(-2 * self.score(X) * n + self._n_parameters() * np.log(n))
+
+    def aic(self, X: Any) -> float:
+        """Return Akaike's information criterion, the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        aic : float
+            The criterion.
+        """
+        return float(-2 * self.score(X) * len(X) + 2 * self._n_parameters())
