@@ -43,7 +43,7 @@ RACES = {
         STATIC + COLUMNS,
         STATIC.replace("schedule(static)", "schedule(static) nowait") + COLUMNS,
     ),
-    "shares its scratch": ("omp_get_thread_num() * a.scratch_bytes", "0 * a.scratch_bytes"),
+    "shares its scratch": ("omp_get_thread_num() * a.scratch_bytes;", "0 * a.scratch_bytes;"),
 }
 FAULTS = {
     "address": {**OUT_OF_BOUNDS, "overflows an integer": (RUN, RUN + OVERFLOW)},
