@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from experiments import harness
 
-LIMITS = {"import": 0.2, "compile": 1.5, "warm-call": 50e-6, "memory": 300e6}
+LIMITS = {"import": 0.2, "compile": 1.5, "warm-call": 50e-6, "torch-call": 30e-6, "memory": 300e6}
 
 IMPORT = """
 import json, sys, time, numpy
@@ -60,6 +60,25 @@ def rounds():
 call()
 print()
 print(json.dumps({{"value": statistics.median(rounds())}}))
+"""
+
+# What tensors cost above arrays, in turn; where gradients are wanted, of the pass that saves.
+TORCH = """
+import json, statistics, time, numpy, torch
+from georeduce.engine import LazyTensor
+x = numpy.random.default_rng(0).random((10, 3)).astype("float32")
+b = x[:, :1].copy()
+tensors = torch.from_numpy(x).requires_grad_({gradients}), torch.from_numpy(b)
+def call(x, b):
+    return (-LazyTensor(x[:, None, :]).sqdist(LazyTensor(x[None, :, :]))).exp() @ b
+def seconds(*given):
+    start = time.perf_counter()
+    for _ in range(200):
+        call(*given)
+    return (time.perf_counter() - start) / 200
+call(x, b), call(*tensors)
+more = [-seconds(x, b) + seconds(*tensors) for _ in range(25)]
+print(json.dumps({{"value": statistics.median(more)}}))
 """
 
 # What the whole process holds, libraries and threads included: now, and at its peak. Not
@@ -135,8 +154,11 @@ def main(arguments: list[str]) -> int:
     memory = {"memory:sum": "(-d2).exp() @ b", "memory:10nn": "d2.Kmin_argKmin(10, axis=1)"}
     if not sys.platform.startswith("linux"):
         memory = {}  # only Linux says what a process held at its peak since it began
+    torch = {"torch-call:plain": False, "torch-call:gradients": True}
+    if not harness.peer("torch"):
+        torch = {}
     bar = tqdm(
-        [c for c in ("import", "compile", "warm-call", *memory) if fnmatch(c, asked.case)],
+        [c for c in ("import", "compile", "warm-call", *torch, *memory) if fnmatch(c, asked.case)],
         disable=None,
     )
     for case in bar:
@@ -151,6 +173,10 @@ def main(arguments: list[str]) -> int:
             codes = {n: WARM.format(load=load) for n, load in loads.items()}
             found = {n: values_of(code, min(times, 3)) for n, code in codes.items()}
             line = line_of(case, "s", found, dtype="float32", sizes={"M": 10, "N": 10, "D": 3})
+        elif case in torch:
+            values = values_of(TORCH.format(gradients=torch[case]), min(times, 3))
+            line = line_of(case, "s", {harness.OURS: values}, dtype="float32")
+            line["versions"] |= harness.versions(["torch"])
         else:
             code = MEMORY.format(held=harness.HELD, what=memory[case], **sizes)
             found = {harness.OURS: values_of(code, min(times, 3))}

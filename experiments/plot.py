@@ -30,6 +30,8 @@ NAMES = {
     "import": "`import georeduce.engine`",
     "compile": "first call: compile a formula",
     "warm-call": "warm call, 10 x 10 points",
+    "torch-call:plain": "warm call of tensors, above that of arrays",
+    "torch-call:gradients": "the same, where gradients are wanted",
     "memory:sum": "memory of a sum, above its inputs",
     "memory:10nn": "memory of 10-NN, above its inputs",
 }

@@ -63,6 +63,21 @@ def test_knn_example(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
+def test_mixture_example() -> None:
+    from sklearn.mixture import GaussianMixture
+
+    shown = example("mixture")
+    theirs = {
+        K: GaussianMixture(K, covariance_type="diag", random_state=0)
+        .fit(shown["X"])
+        .bic(shown["X"])
+        for K in shown["models"]
+    }
+    assert shown["best"] == min(theirs, key=theirs.__getitem__)
+    np.testing.assert_allclose(shown["responsibilities"].sum(1), 1, rtol=8 * eps("float64"))
+
+
+@pytest.mark.slow
 def test_density_example() -> None:
     shown = example("density")
     assert shown["density"].bandwidth_ in (0.1, 0.2, 0.4)
