@@ -95,6 +95,8 @@ CASES = [  # the first of a reduction is compiled too
     Case("Kmin_argKmin", distance, "i"),
 ]
 
+EMULATED = ("min_argmin", "logsumexp")
+"""Second derivatives on the emulator; `test_derivatives.py` has the first ones of all."""
 COMPILED = list({(c.reduction, c.weight is None): c for c in reversed(CASES)}.values())
 
 
@@ -188,6 +190,12 @@ def test_reduction(case: Case) -> None:
 @pytest.mark.parametrize("case", COMPILED, ids=str)
 def test_reduction_compiled(case: Case) -> None:
     check_compiled(case)
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("case", [c for c in COMPILED if c.reduction in EMULATED], ids=str)
+def test_reduction_emulated(case: Case) -> None:
+    check_compiled(case, "emulator")
 
 
 def test_every_reduction_of_reals_is_there() -> None:
