@@ -152,8 +152,8 @@ ARRAYS: list[Mistake] = [
     (
         lambda: X + Vj(y.astype("f4")),
         DTypeError,
-        "Expected arrays of one dtype, but got float64 and float32. Convert one of them with "
-        ".astype.",
+        "Expected arrays of one dtype, but got float64 and float32. Convert one of them, with "
+        ".astype, or .to of a tensor.",
     ),
 ]
 
