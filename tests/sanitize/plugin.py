@@ -45,7 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     It has checks of its own.
     """
-    items[:] = [item for item in items if "emulator" not in _parameters(item)]
+    items[:] = [
+        item for item in items if "emulator" not in _parameters(item) and "gpu" not in item.name
+    ]
 
 
 def _parameters(item: pytest.Item) -> list[object]:
