@@ -214,7 +214,7 @@ def _prepared(
 
 
 def _slot_of(tensors: Sequence[LazyTensor], v: Any) -> int:
-    """Return the slot of a LazyTensor that is a variable of one of the symbolic."""
+    """Return the slot of a LazyTensor that is a variable of one of the formulas."""
     if not isinstance(v, LazyTensor) or not v.expr.is_variable:
         got = f"{v!r}" if isinstance(v, LazyTensor) else type(v).__name__
         cure = "Differentiate by the LazyTensor that an array was made to."

@@ -259,10 +259,14 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
 
     # --- What a fitted mixture says -----------------------------------------------------------
 
-    def _pairs(self, X: Any) -> Any:
-        """Return the formula of the log-density of samples, relative to the centre of the means."""
+    def _samples(self, X: Any) -> Array:
+        """Return samples as an array of the features that the mixture was fitted to."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        samples: Array = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        return samples
+
+    def _pairs(self, X: Array) -> Any:
+        """Return the formula of the log-density of samples, relative to the centre of the means."""
         centre = np.mean(self.means_, axis=0, dtype=np.float64).astype(X.dtype)
         state = self._recall(centre)
         steps = self._steps(X, centre)
@@ -282,7 +286,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         labels : ndarray of shape (n_samples,)
             Indices of components, the lowest if several are as probable.
         """
-        labels: Array = self._pairs(X).argmax(axis=1, **running(self))[:, 0]
+        labels: Array = self._pairs(self._samples(X)).argmax(axis=1, **running(self))[:, 0]
         return np.maximum(labels, 0).astype(np.intp, copy=False)
 
     def predict_proba(self, X: Any) -> Array:
@@ -298,8 +302,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         resp : ndarray of shape (n_samples, n_components)
             Probabilities, which add up to 1 for each sample.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        X = self._samples(X)
         result = np.empty((len(X), self.n_components), X.dtype)
         size = max(1, CHUNK // (self.n_components * X.shape[1]))
         for start in range(0, len(X), size):
@@ -322,7 +325,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         log_prob : ndarray of shape (n_samples,)
             Logarithms of densities.
         """
-        sums: Array = self._pairs(X).logsumexp(axis=1, **running(self))[:, 0]
+        sums: Array = self._pairs(self._samples(X)).logsumexp(axis=1, **running(self))[:, 0]
         return sums
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
@@ -178,3 +179,17 @@ def test_fitted_mixtures_pickle(tools: Any, rng: np.random.Generator) -> None:
     model = GaussianMixture(3, random_state=0).fit(X)
     again = pickle.loads(pickle.dumps(model))
     assert np.array_equal(again.score_samples(X), model.score_samples(X))
+
+
+@pytest.mark.parametrize(
+    "cls", [GaussianMixture, BayesianGaussianMixture], ids=lambda c: c.__name__
+)
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples", "score"])
+def test_names_of_features_are_kept(cls: Any, method: str, rng: np.random.Generator) -> None:
+    """Samples with the names that were fitted are no reason for a warning, in chunks neither."""
+    X = pd.DataFrame(rng.normal(size=(40, 3)), columns=["a", "b", "c"])
+    model = cls(n_components=2, tol=1.0, random_state=0, backend="numpy").fit(X)
+    with pytest.raises(ValueError, match="feature names"):
+        getattr(model, method)(X.rename(columns={"a": "other"}))
+    plain = cls(n_components=2, tol=1.0, random_state=0, backend="numpy").fit(X.to_numpy())
+    np.testing.assert_array_equal(getattr(model, method)(X), getattr(plain, method)(X.to_numpy()))
