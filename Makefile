@@ -50,7 +50,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Expected Python 3.11 or later, but got $(VERSION). Name one: make PYTHON=python3.12 ...")'
 	@[ -e $(STAMP) ] || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) pip setuptools
-	$(PIP) --no-build-isolation --editable '.[torch,experiments,dev,nvrtc]'
+	$(PIP) --no-build-isolation --editable '.[torch,ot,hyperbolic,experiments,dev,nvrtc]'
 	@: > $(STAMP)
 
 # Not part of `test`: they need g++ and its sanitizers; a cross-compiler and an emulator for NEON.

@@ -1,0 +1,1 @@
+"""Hyperbolic geometry, and learning in the Poincaré ball."""

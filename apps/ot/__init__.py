@@ -1,0 +1,1 @@
+"""Optimal transport without a plan in memory."""
