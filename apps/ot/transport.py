@@ -1,0 +1,440 @@
+r"""Domain adaptation: samples carried along by the plan from a source to a target.
+
+Under a plan :math:`\pi` a source point goes to the mean of where its mass goes, the barycentric map
+
+.. math:: T(x) = \frac{\sum_j e^{v_j - C(x, y_j) / \varepsilon} \, y_j}
+                      {\sum_j e^{v_j - C(x, y_j) / \varepsilon}},
+          \qquad v_j = \log b_j + g_j / \varepsilon
+
+(Pooladian & Niles-Weed 2021, Entropic estimation of optimal transport maps, equation 3), which holds
+for any point x, as the potential of the sources is not in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from georeduce.engine import options
+from georeduce.engine.errors import expected
+
+from ..common import (
+    BACKEND,
+    CALLABLE,
+    FLOATS,
+    N_JOBS,
+    NONE,
+    POSITIVE_INTEGER,
+    POSITIVE_REAL,
+    VERBOSE,
+    Array,
+    ParameterError,
+    Rule,
+    check_parameters,
+    checked_weights,
+    is_real,
+    one_of,
+    running,
+)
+from ._penalties import PENALTIES
+from .costs import COSTS, Cost, resolve
+from .plan import Plan
+from .problem import Problem
+from .solver import solve
+
+UNKNOWN = -1
+"""The label of who has none."""
+_COST = one_of(*COSTS) | Rule("a Cost", lambda value: isinstance(value, Cost)) | CALLABLE
+_REACH = POSITIVE_REAL | Rule(
+    "a pair of these", lambda value: isinstance(value, tuple | list) and len(value) == 2
+)
+
+
+def _as_pot_calls(**aliases: str) -> Callable[[Any], Any]:
+    """Return a decorator: a method's arguments may also go by the names that POT gives them."""
+
+    def decorate(method: Any) -> Any:
+        @functools.wraps(method)
+        def called(self: Any, *args: Any, **named: Any) -> Any:
+            return method(self, *args, **{aliases.get(name, name): v for name, v in named.items()})
+
+        return called
+
+    return decorate
+
+
+class SinkhornTransport(
+    OneToOneFeatureMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
+    r"""Carries samples of a source over to a target, along an entropic transport plan.
+
+    With the interface of ``ot.da.SinkhornTransport``, whose names of arguments (`Xs`, `ys`) are
+    understood beside those of scikit-learn (`X`, `y`), and for numbers of samples of which POT could
+    not hold the coupling.
+
+    Parameters
+    ----------
+    epsilon : float or None, default=None
+        Regularisation, in the units of the cost (POT: `reg_e`). By default 0.05 times the mean
+        cost.
+    cost : str, Cost or callable, default="sqeuclidean"
+        What it costs to move mass (POT: `metric`): a name of `georeduce.apps.ot.costs`, a `Cost`, or
+        a function of two LazyTensors, points as rows and as columns, that returns a LazyTensor of
+        dimension 1.
+    reach : float, pair of floats or None, default=None
+        A distance beyond which mass is left behind rather than moved, for the source and the
+        target. None moves all of it.
+    penalty : {"kl", "tv"}, default="kl"
+        What mass left behind costs, with `reach`.
+    limit_max : float, default=np.inf
+        With labels of both, the cost between two that are of different known labels is raised to
+        this many times the largest cost. Infinite: they exchange no mass at all, so that each label
+        of one needs some of the same label, or unknown, in the other.
+    distribution_estimation : callable or None, default=None
+        From samples (n_samples, n_features) to their weights (n_samples,), which are normalised
+        unless there is a `reach`. By default all weigh the same.
+    tol : float, default=1e-3
+        Marginal error, relative to the mass, up to which the plan is found.
+    max_iter : int, default=1000
+        The most iterations.
+    verbose : int, default=0
+        Whether to print what was found.
+    n_jobs : int or None, default=None
+        Number of threads; -1 for all processors. None leaves it to the engine's options.
+    backend : str, default="auto"
+        Backend of the engine.
+
+    Attributes
+    ----------
+    xs_, xt_ : ndarray of shape (n_source_samples, n_features), (n_target_samples, n_features)
+        The samples.
+    mu_s_, mu_t_ : ndarray of shape (n_source_samples,), (n_target_samples,)
+        Their weights.
+    coupling_ : Plan
+        The plan, of shape (n_source_samples, n_target_samples), which is not stored.
+    f_, g_ : ndarray of shape (n_source_samples,), (n_target_samples,)
+        Potentials, in float64.
+    epsilon_ : float
+        The regularisation.
+    value_ : float
+        Value of the transport problem, in the units of the cost.
+    errors_ : ndarray of shape (n_iter_,)
+        Marginal error of each iteration.
+    n_iter_ : int
+        Number of iterations.
+    converged_ : bool
+        Whether the last error is at most `tol`.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if `X` had names that are strings.
+
+    See Also
+    --------
+    georeduce.apps.ot.solve : The solver.
+    TransportKernel : Distances between many clouds.
+
+    Notes
+    -----
+    In a pipeline, ``make_pipeline(SinkhornTransport(), classifier).fit(Xs, ys,
+    sinkhorntransport__Xt=Xt)`` trains the classifier on source samples that were moved to the
+    target. ``predict`` moves what it gets too, so that it is for more samples of the source; samples
+    of the target go to the last step, ``pipeline[-1].predict(Xt)``, as they are there already.
+
+    Without `Xt` the target is the source: what comes out is a smoothed X, by the symmetric kernel
+    whose rows and columns sum up to 1.
+
+    New samples are moved by the potentials, the one way that POT calls "continuous". POT's
+    "ferradans", the shift of the nearest training sample, is not offered: it jumps from one cell to
+    the next. Unlike POT's, the map of training samples has their labels in it.
+
+    Memory is O((M + N) D); nothing of the size of the coupling is held.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from georeduce.apps.ot import SinkhornTransport
+    >>> rng = np.random.default_rng(0)
+    >>> Xs, Xt = rng.normal(size=(200, 2)), rng.normal(size=(300, 2)) + [10.0, 0.0]
+    >>> model = SinkhornTransport().fit(Xs=Xs, Xt=Xt)
+    >>> model.transform(Xs).mean(axis=0).round(1)
+    array([9.9, 0. ])
+    >>> model.coupling_.shape
+    (200, 300)
+    >>> model.transform([[0.5, -1.0]]).round(1)
+    array([[10.5, -1. ]])
+    """
+
+    _rules: ClassVar[dict[str, Rule]] = {
+        "epsilon": POSITIVE_REAL | NONE,
+        "cost": _COST,
+        "reach": _REACH | NONE,
+        "penalty": one_of(*PENALTIES),
+        "limit_max": Rule("a positive number", lambda value: is_real(value) and value > 0),
+        "distribution_estimation": CALLABLE | NONE,
+        "tol": POSITIVE_REAL,
+        "max_iter": POSITIVE_INTEGER,
+        "verbose": VERBOSE,
+        "n_jobs": N_JOBS | NONE,
+        "backend": BACKEND,
+    }
+
+    def __init__(
+        self,
+        epsilon: float | None = None,
+        *,
+        cost: Any = "sqeuclidean",
+        reach: Any = None,
+        penalty: str = "kl",
+        limit_max: float = np.inf,
+        distribution_estimation: Any = None,
+        tol: float = 1e-3,
+        max_iter: int = 1000,
+        verbose: int = 0,
+        n_jobs: int | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self.epsilon = epsilon
+        self.cost = cost
+        self.reach = reach
+        self.penalty = penalty
+        self.limit_max = limit_max
+        self.distribution_estimation = distribution_estimation
+        self.tol = tol
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.backend = backend
+
+    @_as_pot_calls(Xs="X", ys="y")
+    def fit(self, X: Any, y: Any = None, Xt: Any = None, yt: Any = None) -> SinkhornTransport:
+        """Find the plan from a source to a target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_source_samples, n_features)
+            Source samples. POT's name for it, `Xs`, is understood too.
+        y : array-like of shape (n_source_samples,), optional
+            Their labels (`ys`), used if those of the target are given too; -1 where unknown.
+        Xt : array-like of shape (n_target_samples, n_features), optional
+            Target samples; by default those of the source.
+        yt : array-like of shape (n_target_samples,), optional
+            Their labels, -1 where unknown.
+
+        Returns
+        -------
+        self : SinkhornTransport
+            The fitted estimator.
+        """
+        check_parameters(self, self._rules)
+        X = validate_data(self, X, dtype=FLOATS, order="C")
+        if Xt is not None:
+            Xt = validate_data(self, Xt, dtype=FLOATS, order="C", reset=False)
+            dtype = np.result_type(X, Xt)
+            X, Xt = (a.astype(dtype, copy=False) for a in (X, Xt))
+        self.xs_, self.xt_ = X, X if Xt is None else Xt
+        self.mu_s_ = self._weights_of(self.xs_)
+        self.mu_t_ = self.mu_s_ if Xt is None else self._weights_of(self.xt_)
+        self._codes = self._labels(y, yt)
+        start = time.perf_counter()
+        with options(**self._how()):
+            self._limit = self._largest_allowed()
+            solved = solve(self._problem(self.epsilon), tol=self.tol, max_iter=self.max_iter)
+            self.value_ = float(solved.value)
+        self.f_, self.g_, self.epsilon_ = solved.f, solved.g, solved.problem.epsilon
+        self.errors_ = np.asarray(solved.errors, np.float64)
+        self.n_iter_, self.converged_ = len(self.errors_), solved.converged
+        if self.verbose:
+            seconds = time.perf_counter() - start
+            print(
+                f"SinkhornTransport: {self.n_iter_} iterations, marginal error "
+                f"{self.errors_[-1]:.2g}, {seconds:.2f} s"
+            )
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """Carry source samples over to the target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples of the source (POT's `Xs`), not only those that were fitted.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Means of where their mass goes.
+        """
+        return self._moved(X, inverse=False)
+
+    @_as_pot_calls(Xs="X", ys="y")
+    def fit_transform(self, X: Any, y: Any = None, Xt: Any = None, yt: Any = None) -> Array:
+        """Find the plan, and carry the source samples over to the target.
+
+        Parameters
+        ----------
+        X, y, Xt, yt : array-like
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_source_samples, n_features)
+            Means of where their mass goes.
+        """
+        return self.fit(X, y, Xt, yt).transform(X)
+
+    @_as_pot_calls(Xt="X")
+    def inverse_transform(self, X: Any) -> Array:
+        """Carry target samples over to the source.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples of the target (POT's `Xt`), not only those that were fitted.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Means of where their mass comes from.
+        """
+        return self._moved(X, inverse=True)
+
+    def transform_labels(self, ys: Any) -> Array:
+        """Carry labels of the source over to the target.
+
+        Parameters
+        ----------
+        ys : array-like of shape (n_source_samples,)
+            Labels of the source samples.
+
+        Returns
+        -------
+        ndarray of shape (n_target_samples, n_classes)
+            What share of each target sample's mass comes from each label, labels in the order of
+            ``np.unique(ys)``.
+        """
+        check_is_fitted(self)
+        return self._shares(ys, self.xs_, "ys", inverse=True)
+
+    def inverse_transform_labels(self, yt: Any) -> Array:
+        """Carry labels of the target over to the source.
+
+        Parameters
+        ----------
+        yt : array-like of shape (n_target_samples,)
+            Labels of the target samples.
+
+        Returns
+        -------
+        ndarray of shape (n_source_samples, n_classes)
+            What share of each source sample's mass goes to each label, labels in the order of
+            ``np.unique(yt)``.
+        """
+        check_is_fitted(self)
+        return self._shares(yt, self.xt_, "yt", inverse=False)
+
+    @property
+    def coupling_(self) -> Plan:
+        """The plan (n_source_samples, n_target_samples), which is not stored: see `Plan`."""
+        check_is_fitted(self)
+        return Plan(self._problem(self.epsilon_), self.f_, self.g_)
+
+    # --- Inside -----------------------------------------------------------------------------------
+
+    def _how(self) -> dict[str, Any]:
+        return {name: value for name, value in running(self).items() if value is not None}
+
+    def _weights_of(self, X: Array) -> Array:
+        if self.distribution_estimation is None:
+            return np.full(len(X), 1 / len(X))
+        weights = checked_weights(self.distribution_estimation(X), len(X))
+        if weights is None:
+            what = "distribution_estimation to return a weight for each sample"
+            raise ParameterError(expected(what, "None"))
+        return weights / weights.sum() if self.reach is None else weights
+
+    def _labels(self, y: Any, yt: Any) -> tuple[Array, Array] | None:
+        """Return labels of both as numbers, -1 where unknown; None unless both are given."""
+        if y is None or yt is None:
+            return None
+        labels = [check_array(part, ensure_2d=False, dtype=None) for part in (y, yt)]
+        for part, samples in zip(labels, (self.xs_, self.xt_), strict=True):
+            check_consistent_length(part, samples)
+        known = np.unique(np.concatenate(labels))
+        known = known[known != UNKNOWN]
+        codes = (
+            np.where(np.isin(part, known), np.searchsorted(known, part), UNKNOWN)
+            for part in labels
+        )
+        ys, yt = (part.astype(self.xs_.dtype)[:, None] for part in codes)
+        return ys, yt
+
+    def _largest_allowed(self) -> float:
+        """Return the cost between different labels."""
+        if self._codes is None or np.isinf(self.limit_max):
+            return np.inf
+        largest = resolve(self.cost).between(self.xs_, self.xt_).max(axis=1).max()
+        return float(self.limit_max * largest)
+
+    def _problem(self, epsilon: float | None) -> Problem:
+        """Return the problem, whose points have their labels as a last feature if these count."""
+        x, y, cost = self.xs_, self.xt_, resolve(self.cost)
+        if self._codes is not None:
+            x, y = (np.hstack(pair) for pair in zip((x, y), self._codes, strict=True))
+            cost = labelled(cost, self._limit)
+        return Problem(
+            x, y, self.mu_s_, self.mu_t_, cost, epsilon, self.reach, self.penalty
+        )
+
+    def _moved(self, X: Any, inverse: bool) -> Array:
+        check_is_fitted(self)
+        rows, columns = (self.xt_, self.xs_) if inverse else (self.xs_, self.xt_)
+        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        points = X.astype(self.xs_.dtype, copy=False)
+        plan = self.coupling_.T if inverse else self.coupling_
+        if self._codes is not None:
+            if np.array_equal(points, rows):
+                points = None  # the plan's own, labels and all
+            else:
+                unknown = np.full((len(points), 1), UNKNOWN, points.dtype)
+                points = np.hstack([points, unknown])
+        with options(**self._how()):
+            moved = plan.conditional(points).mean(columns)
+        return moved.astype(X.dtype, copy=False)  # type: ignore[no-any-return]
+
+    def _shares(self, labels: Any, samples: Array, name: str, inverse: bool) -> Array:
+        labels = check_array(labels, ensure_2d=False, dtype=None, input_name=name)
+        check_consistent_length(labels, samples)
+        classes, at = np.unique(labels, return_inverse=True)
+        plan = self.coupling_.T if inverse else self.coupling_
+        with options(**self._how()):
+            return plan.conditional().mean(np.eye(len(classes), dtype=samples.dtype)[at])  # type: ignore[no-any-return]
+
+
+# scikit-learn's wrapper of the method wants its first argument by place
+SinkhornTransport.transform = _as_pot_calls(Xs="X")(SinkhornTransport.transform)  # type: ignore[method-assign]
+
+
+def labelled(cost: Cost, limit: float) -> Cost:
+    """Return a cost of points whose last feature is a label: `limit` if two known ones differ.
+
+    At least, that is: what costs more still does.
+    """
+
+    def formula(x: Any, y: Any) -> Any:
+        D = x.D - 1
+        s, t = x[D], y[D]
+        C = cost.formula(x[:D], y[:D])
+        clash = (s != t) & (s != UNKNOWN) & (t != UNKNOWN)
+        return clash.where(limit if np.isinf(limit) else C.maximum(limit), C)
+
+    return Cost(f"{cost.name} with labels", formula, cost.degree)
