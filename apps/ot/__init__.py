@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from .conditional import Conditional
+from .costs import Cost, power
+from .plan import Plan
 from .problem import Problem
-from .result import Transport
+from .result import Parts, Transport
 from .solver import solve
 
-__all__ = ["Problem", "Transport", "solve"]
+__all__ = ["Conditional", "Cost", "Parts", "Plan", "Problem", "Transport", "power", "solve"]

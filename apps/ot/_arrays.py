@@ -25,3 +25,16 @@ def native(x: Any) -> Any:
 def namespace(x: Any) -> Any:
     """Return the module, NumPy or CuPy, of a native array."""
     return np if isinstance(x, np.ndarray | np.generic) else sys.modules["cupy"]
+
+
+def constant(x: Any) -> Any:
+    """Return an array as one whose history PyTorch does not follow."""
+    return x.detach() if library_of(x) == "torch" else x
+
+
+def at_home(a: Any, x: Any) -> Any:
+    """Return a native array in the library, and on the device, of another array, without a copy."""
+    if library_of(x) != "torch":
+        return a
+    torch = sys.modules["torch"]
+    return torch.from_numpy(a) if isinstance(a, np.ndarray) else torch.from_dlpack(a)

@@ -37,6 +37,10 @@ class Penalty(ABC):
     def dual(self, f: Any, xp: Any) -> Any:
         r"""Return :math:`-\varphi^*(-f)`, what a unit of weight contributes to the value."""
 
+    @abstractmethod
+    def primal(self, marginal: Any, weights: Any, xp: Any) -> Any:
+        """Return the penalty, point by point, of a marginal that is not the weights."""
+
 
 class Balanced(Penalty):
     """None: the marginal is the weights."""
@@ -50,6 +54,9 @@ class Balanced(Penalty):
     def dual(self, f: Any, xp: Any) -> Any:
         return f
 
+    def primal(self, marginal: Any, weights: Any, xp: Any) -> Any:
+        return xp.zeros_like(weights)
+
 
 class KullbackLeibler(Penalty):
     r""":math:`\rho \, KL(\pi 1 | a)`: mass that would cost more than some rho is left behind."""
@@ -60,6 +67,11 @@ class KullbackLeibler(Penalty):
     def dual(self, f: Any, xp: Any) -> Any:
         return -self.rho * xp.expm1(-f / self.rho)
 
+    def primal(self, marginal: Any, weights: Any, xp: Any) -> Any:
+        some = marginal > 0
+        ratio = xp.where(some, marginal, 1) / xp.where(some, weights, 1)
+        return self.rho * (marginal * xp.log(ratio) - marginal + weights)
+
 
 class TotalVariation(Penalty):
     r""":math:`\rho \, |\pi 1 - a|_1`: mass is created and destroyed at the price rho."""
@@ -69,6 +81,9 @@ class TotalVariation(Penalty):
 
     def dual(self, f: Any, xp: Any) -> Any:
         return f
+
+    def primal(self, marginal: Any, weights: Any, xp: Any) -> Any:
+        return self.rho * abs(marginal - weights)
 
 
 PENALTIES: dict[str, Callable[[float], Penalty]] = {

@@ -179,7 +179,7 @@ def _weights(a: Any, x: Any, name: str) -> Any:
     if tuple(a.shape) != shape:
         what = f"{name} of shape {shape}, a weight for each point"
         raise ShapeError(expected(what, f"shape {tuple(a.shape)}"))
-    if kind_of(a)[1] != kind_of(x)[1]:
+    if kind_of(a)[1] not in (kind_of(x)[1], kind_of(points)[1]):
         what = f"{name} as the points: {kind_of(x)[1]}"
         raise ParameterError(expected(what, str(kind_of(a)[1])))
     _finite(a, name)
