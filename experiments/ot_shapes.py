@@ -40,7 +40,7 @@ def mesh() -> tuple[Any, Any]:
 
 
 def bunny(n: int, rng: np.random.Generator) -> Any:
-    """Return points (n, 3) of the bunny's surface, uniform by area, upright in a ball of radius 1."""
+    """Return points (n, 3) of the bunny, uniform by area, upright in a ball of radius 1."""
     vertices, triangles = mesh()
     corners = vertices[triangles]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -127,10 +127,10 @@ def matched(n: int, rng: np.random.Generator) -> tuple[Any, Any]:
     """Return points (n, 3) of the bunny, and where the plan takes each of them on the sphere."""
     x, y = bunny(n, rng), sphere(n, rng)
     solved = solve(Problem(x, y, epsilon=0.002), tol=1e-2)
-    return x, solved.plan.conditional() @ y
+    return x, solved.plan.conditional().mean()
 
 
-def draw(file: Path, n: int = 20_000) -> None:
+def draw(file: Path, n: int = 30_000) -> None:
     """Draw the bunny becoming a sphere, along the lines on which its points are moved."""
     import matplotlib as mpl
 
@@ -145,7 +145,7 @@ def draw(file: Path, n: int = 20_000) -> None:
     for panel, share in zip(panels, shares, strict=True):
         at = (1 - share) * x + share * moved
         order = np.argsort(at[:, 2])  # the nearest last
-        panel.scatter(*at[order, :2].T, c=colours[order], s=5, linewidths=0)
+        panel.scatter(*at[order, :2].T, c=colours[order], s=14, linewidths=0)
         panel.set(title=f"t = {share:g}", xlim=(-1.05, 1.05), ylim=(-1.05, 1.05))
         panel.set_aspect("equal")
         panel.set_axis_off()
