@@ -32,7 +32,7 @@ SLOWEST = 120.0
 """Seconds after which a contestant's efforts are not raised any more."""
 STEPS = (2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000)
 TOLERANCES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 5e-4)
-SCALINGS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
+SCALINGS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998)
 
 
 @dataclass(frozen=True)
