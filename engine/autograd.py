@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from .backends import get_backend, run
@@ -112,6 +113,23 @@ def dense(task: Task, data: Data) -> Tensor:
     return reduce_tensors(every, pairs, "numpy" if on_cpu else "cuda", None)[0]
 
 
+@contextmanager
+def on_stream(device: Any) -> Iterator[Any]:
+    """Let CuPy, which is what it gives, work on a device and PyTorch's current stream there.
+
+    Parameters
+    ----------
+    device : torch.device
+        A GPU.
+    """
+    if why := get_backend("cuda").missing():
+        raise BackendError(why)
+    cupy = importlib.import_module("cupy")
+    stream = torch.cuda.current_stream(device).cuda_stream
+    with cupy.cuda.Device(device.index), cupy.cuda.ExternalStream(stream, device.index):
+        yield cupy
+
+
 class Call:
     """A task, and its data but for the tensors, in whose places there is None.
 
@@ -158,11 +176,7 @@ class Call:
 
     def _on_gpu(self, tensors: Sequence[Tensor], device: Any) -> tuple[Tensor, ...]:
         """Return the results on PyTorch's current stream, through CuPy; nothing is copied."""
-        if why := get_backend("cuda").missing():
-            raise BackendError(why)
-        cupy = importlib.import_module("cupy")
-        stream = torch.cuda.current_stream(device).cuda_stream
-        with cupy.cuda.Device(device.index), cupy.cuda.ExternalStream(stream, device.index):
+        with on_stream(device) as cupy:
             there = [cupy.from_dlpack(t.detach().resolve_neg()) for t in tensors]
             return tuple(map(torch.from_dlpack, self._run(there)))
 
