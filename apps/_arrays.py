@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -43,15 +44,18 @@ def at_home(method: M) -> M:
     want gradients are detached: an estimate is no part of PyTorch's graph.
     """
 
+    of_data = "X" in inspect.signature(method).parameters
+
     @functools.wraps(method)
     def there(self: Any, *args: Any, **kwargs: Any) -> Any:
-        X = args[0] if args else kwargs.get("X")
+        X = args[0] if of_data and args else kwargs.get("X")
         home = getattr(self, "_home", NUMPY) if X is None else _home_of(X)
         with ExitStack() as stack:
-            if args:
-                args = (_lent(X, self, stack), *args[1:])
-            else:
-                kwargs = {**kwargs, **({"X": _lent(X, self, stack)} if "X" in kwargs else {})}
+            X = _lent(X, self, stack)
+            if of_data and args:
+                args = (X, *args[1:])
+            elif "X" in kwargs:
+                kwargs["X"] = X
             result = method(self, *args, **kwargs)
             if result is self:
                 self._home = home

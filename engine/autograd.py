@@ -18,7 +18,8 @@ from .backends._base import Data, Task, make_task
 from .config import get_options, options
 from .errors import ArgumentError, BackendError, expected
 from .formula.backward import differentiable
-from .formula.expr import Expr, substitute, variable, variables
+from .formula.expr import Expr
+from .matrix import every_pair
 from .pullback import Compute, Picks, pull_back, push_forward, with_indices
 
 torch: Any = importlib.import_module("torch")
@@ -96,20 +97,8 @@ def dense(task: Task, data: Data) -> Tensor:
 
     They are the rows of one column: what is computed of them has derivatives as all else.
     """
-    axes = {v.params[1]: v.params[0] for v in variables(task.formula)}
-    arrays: list[Any] = []
-    a: Any
-    for slot, a in enumerate(data.arrays):
-        axis = axes.get(slot, "p")
-        if axis != "p":
-            a = a[..., :, None, :] if axis == "i" else a[..., None, :, :]
-            lead, dim = a.shape[:-3], a.shape[-1]
-            a = a.expand(*lead, data.M, data.N, dim).reshape(*lead, data.M * data.N, dim)
-        arrays.append(a)
-    rows = {v: variable("i", v.dim, v.params[1]) for v in variables(task.formula) if v.axes == 2}
-    every = make_task(substitute(task.formula, rows), None, "sum", "j", task.dtype)
-    pairs = Data(arrays, data.batch, data.M * data.N, 1)
-    on_cpu = all(a.device.type == "cpu" for a in arrays if isinstance(a, torch.Tensor))
+    every, pairs = every_pair(task, data, lambda a, shape: a.expand(*shape))
+    on_cpu = all(a.device.type == "cpu" for a in pairs.arrays if isinstance(a, torch.Tensor))
     return reduce_tensors(every, pairs, "numpy" if on_cpu else "cuda", None)[0]
 
 

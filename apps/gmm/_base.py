@@ -12,14 +12,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine.errors import warn
 
+from .._arrays import at_home, put, validated, weighted_mean
 from ..common import (
     BACKEND,
     BOOLEAN,
-    FLOATS,
     N_JOBS,
     NON_NEGATIVE_REAL,
     NONE,
@@ -34,6 +34,7 @@ from ..common import (
     is_integer,
     one_of,
     running,
+    to_host,
 )
 from ._covariances import COVARIANCES, Covariance
 from ._progress import Progress
@@ -124,6 +125,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
 
     # --- Fitting ------------------------------------------------------------------------------
 
+    @at_home
     def fit(self: Self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Estimate the parameters by EM.
 
@@ -145,7 +147,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             The fitted mixture.
         """
         check_parameters(self, self._rules)
-        X = validate_data(self, X, dtype=FLOATS, order="C", ensure_min_samples=2)
+        X = validated(self, X, ensure_min_samples=2)
         weights = self._check_size(X, sample_weight)
         centre = centre_of(X)
         steps = self._steps(X, centre, weights)
@@ -262,7 +264,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
     def _samples(self, X: Any) -> Array:
         """Return samples as an array of the features that the mixture was fitted to."""
         check_is_fitted(self)
-        samples: Array = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        samples: Array = validated(self, X, reset=False)
         return samples
 
     def _pairs(self, X: Array) -> Any:
@@ -273,6 +275,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         steps.load(state.means, state.factor, state.constants)
         return steps.pairs
 
+    @at_home
     def predict(self, X: Any) -> Array:
         """Return the most probable component of each sample.
 
@@ -289,6 +292,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         labels: Array = self._pairs(self._samples(X)).argmax(axis=1, **running(self))[:, 0]
         return np.maximum(labels, 0).astype(np.intp, copy=False)
 
+    @at_home
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each component for each sample.
 
@@ -303,7 +307,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             Probabilities, which add up to 1 for each sample.
         """
         X = self._samples(X)
-        result = np.empty((len(X), self.n_components), X.dtype)
+        result = put(np.empty((len(X), self.n_components), X.dtype), X)
         size = max(1, CHUNK // (self.n_components * X.shape[1]))
         for start in range(0, len(X), size):
             log_density = self._pairs(X[start : start + size]).dense()
@@ -312,6 +316,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             result[start : start + size] = shares / shares.sum(axis=1, keepdims=True)
         return result
 
+    @at_home
     def score_samples(self, X: Any) -> Array:
         """Return the log-density of each sample.
 
@@ -328,6 +333,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         sums: Array = self._pairs(self._samples(X)).logsumexp(axis=1, **running(self))[:, 0]
         return sums
 
+    @at_home
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-density of samples.
 
@@ -345,9 +351,10 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         log_likelihood : float
             Mean of ``score_samples``.
         """
-        scores = self.score_samples(X).astype(np.float64)
-        return float(np.average(scores, weights=checked_weights(sample_weight, len(scores))))
+        scores = self.score_samples(X)
+        return weighted_mean(scores, checked_weights(sample_weight, len(scores)))
 
+    @at_home
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
         """Draw samples from the mixture.
 
@@ -382,6 +389,6 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
 
 
 def centre_of(X: Array) -> Array:
-    """Return about the mean of samples, as they are relative to it, in their dtype."""
-    mean: Array = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+    """Return about the mean of samples, an array of NumPy in their dtype."""
+    mean: Array = to_host(X.mean(axis=0, dtype=np.float64)).astype(X.dtype)
     return mean

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_array
 
 from georeduce.engine.errors import expected
 
-from ..common import FLOATS, Array, ParameterError
+from ..common import FLOATS, Array, ParameterError, to_host
 from ._covariances import Covariance
 
 
@@ -19,7 +19,12 @@ def given_floats(value: Any, shape: tuple[int, ...], name: str) -> Array | None:
     if value is None:
         return None
     array: Array = check_array(
-        value, dtype=FLOATS, ensure_2d=False, allow_nd=True, ensure_min_samples=0, input_name=name
+        to_host(value),
+        dtype=FLOATS,
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_samples=0,
+        input_name=name,
     )
     if array.shape != shape:
         raise ParameterError(

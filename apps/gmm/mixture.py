@@ -9,11 +9,21 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import check_array
 
 from georeduce.engine.errors import expected
 
-from ..common import FLOATS, NONE, POSITIVE_REAL, Array, ParameterError, Rule, check_parameters
+from .._arrays import at_home, validated
+from ..common import (
+    FLOATS,
+    NONE,
+    POSITIVE_REAL,
+    Array,
+    ParameterError,
+    Rule,
+    check_parameters,
+    to_host,
+)
 from ._base import ARRAY, MixtureBase, centre_of
 from ._given import (
     forget,
@@ -285,7 +295,7 @@ class GaussianMixture(MixtureBase):
         >>> model.predict([[1.0], [3.0]])
         array([0, 1])
         """
-        means = check_array(means, dtype=FLOATS)
+        means = check_array(to_host(means), dtype=FLOATS)
         K, D = means.shape
         model = cls(n_components=K, covariance_type=covariance_type, **params)
         check_parameters(model, model._rules)
@@ -304,6 +314,7 @@ class GaussianMixture(MixtureBase):
         model.lower_bound_, model.lower_bounds_ = -np.inf, []
         return model
 
+    @at_home
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
         """Improve the mixture by some samples, of which none need be seen again.
 
@@ -330,7 +341,7 @@ class GaussianMixture(MixtureBase):
         n = len(X)
         for start in range(0, max(n, 1), CHUNK_ROWS):
             at = slice(start, start + CHUNK_ROWS)
-            weights = None if sample_weight is None else np.asarray(sample_weight)[at]
+            weights = None if sample_weight is None else np.asarray(to_host(sample_weight))[at]
             self._step(X if n <= CHUNK_ROWS else X[at], weights)
             forget(X)
         return self
@@ -339,7 +350,7 @@ class GaussianMixture(MixtureBase):
         """Do one step of stepwise EM."""
         if not hasattr(self, "means_"):
             self.fit(X, sample_weight=sample_weight)
-        X = validate_data(self, X, dtype=self.means_.dtype, order="C", reset=False)
+        X = validated(self, X, dtype=self.means_.dtype, reset=False)
         weights = self._weights_of(X, sample_weight)
         kept: Any = getattr(self, "_statistics", None)
         known = kept is not None and kept[2] is self.means_  # not from before another fit

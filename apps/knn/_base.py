@@ -107,7 +107,7 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         neigh_dist : array of shape (n_queries, n_neighbors)
-            Distances in ascending order, in the library of the queries and the dtype of the data: float32 if the queries and the
+            Distances in ascending order, in the dtype of the data: float32 if the queries and the
             database are. Only present if `return_distance` is true.
         neigh_ind : array of shape (n_queries, n_neighbors)
             Indices of the neighbors in the database.
