@@ -43,7 +43,6 @@ def at_home(method: M) -> M:
     estimator was fitted to. A method that returns the estimator is one that fitted it. Tensors that
     want gradients are detached: an estimate is no part of PyTorch's graph.
     """
-
     of_data = "X" in inspect.signature(method).parameters
 
     @functools.wraps(method)
@@ -83,6 +82,7 @@ def _lent(X: Any, estimator: Any, stack: ExitStack) -> Any:
             cupy = stack.enter_context(autograd.on_stream(X.device))
             return cupy.from_dlpack(X.detach().resolve_neg())
         X = X.numpy(force=True)
+    x: Any
     for x in (X, getattr(estimator, "_fit_X", None)):
         if library_of(x) == "cupy":
             stack.enter_context(sys.modules["cupy"].cuda.Device(x.device.id))
@@ -163,6 +163,11 @@ def validated(
     return (X, found[1]) if isinstance(found, tuple) else X
 
 
+def on_gpu(x: Any) -> bool:
+    """Return whether an array, as the inside knows it, is on a GPU."""
+    return not isinstance(x, np.ndarray)
+
+
 def put(x: Array, beside: Array) -> Any:
     """Return an array of NumPy where another one is."""
     return from_numpy(x, kind_of(beside)[1])
@@ -170,18 +175,18 @@ def put(x: Array, beside: Array) -> Any:
 
 def fill(place: Any, values: Array) -> None:
     """Overwrite an array, wherever it is, by numbers of NumPy."""
-    if isinstance(place, np.ndarray):
-        place[...] = values
-    else:
+    if on_gpu(place):
         place.set(np.ascontiguousarray(np.broadcast_to(values, place.shape), place.dtype))
+    else:
+        place[...] = values
 
 
 def together(a: Any, b: Any) -> tuple[Any, Any]:
     """Return two arrays in the wider of their dtypes, on a GPU if one of them is there."""
     dtype = np.result_type(a.dtype, b.dtype)
-    if isinstance(a, np.ndarray):
+    if on_gpu(b) and not on_gpu(a):
         a = put(a, b)
-    elif isinstance(b, np.ndarray):
+    elif on_gpu(a) and not on_gpu(b):
         b = put(b, a)
     return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
 

@@ -84,6 +84,11 @@ def is_real(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating)
 
 
+def is_array_like(value: Any) -> bool:
+    """Return whether a value is a list or an array of any library."""
+    return hasattr(value, "__len__") and not isinstance(value, str)
+
+
 def one_of(*names: str, cure: str = "") -> Rule:
     """Return the rule that a parameter is one of these strings."""
     *others, last = map(repr, names)

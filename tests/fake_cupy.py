@@ -48,7 +48,7 @@ FUNCTIONS = {
     "searchsorted",
     "where",
 }
-"""Those of NumPy that are called with arrays of a device, to which CuPy's of the same names answer."""
+"""Of NumPy: what CuPy's functions of the same names answer for arrays of a device."""
 
 
 def _plain(x: Any) -> Any:

@@ -31,18 +31,18 @@ from ..common import (
     Rule,
     check_parameters,
     checked_weights,
+    is_array_like,
     is_integer,
     one_of,
     running,
-    to_host,
 )
 from ._covariances import COVARIANCES, Covariance
 from ._progress import Progress
 from ._start import STARTS
 from ._state import EMPTY, State, collapsed, reseeded
-from ._steps import CHUNK, Moments, Steps
+from ._steps import CHUNK, Moments, Steps, centre_of
 
-ARRAY = Rule("an array", lambda value: hasattr(value, "__len__") and not isinstance(value, str))
+ARRAY = Rule("an array", is_array_like)
 NON_NEGATIVE_INTEGER = Rule("an integer >= 0", lambda value: is_integer(value) and value >= 0)
 RESEEDS = 5
 """How often, at most, components of one run are seeded again."""
@@ -289,8 +289,9 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         labels : ndarray of shape (n_samples,)
             Indices of components, the lowest if several are as probable.
         """
-        labels: Array = self._pairs(self._samples(X)).argmax(axis=1, **running(self))[:, 0]
-        return np.maximum(labels, 0).astype(np.intp, copy=False)
+        labels = self._pairs(self._samples(X)).argmax(axis=1, **running(self))[:, 0]
+        known: Array = np.maximum(labels, 0)  # -1 where all densities are NaN
+        return known.astype(np.intp, copy=False)
 
     @at_home
     def predict_proba(self, X: Any) -> Array:
@@ -307,7 +308,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             Probabilities, which add up to 1 for each sample.
         """
         X = self._samples(X)
-        result = put(np.empty((len(X), self.n_components), X.dtype), X)
+        result: Array = put(np.empty((len(X), self.n_components), X.dtype), X)
         size = max(1, CHUNK // (self.n_components * X.shape[1]))
         for start in range(0, len(X), size):
             log_density = self._pairs(X[start : start + size]).dense()
@@ -386,9 +387,3 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "means_")
-
-
-def centre_of(X: Array) -> Array:
-    """Return about the mean of samples, an array of NumPy in their dtype."""
-    mean: Array = to_host(X.mean(axis=0, dtype=np.float64)).astype(X.dtype)
-    return mean

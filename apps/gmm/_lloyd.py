@@ -15,7 +15,7 @@ from scipy import sparse
 
 from georeduce.engine import Vi, Vj
 
-from .._arrays import put
+from .._arrays import on_gpu, put
 from ..common import Array, to_host
 
 PART = 2**16
@@ -154,13 +154,14 @@ class Lloyd:
         not depend on the threads that do them. On a GPU, which has no order for additions to a
         few places, they are a reduction of all pairs.
         """
-        if not isinstance(self.X, np.ndarray):
+        if on_gpu(self.X):
             number = put(np.arange(K, dtype=self.X.dtype)[:, None], self.X)
             own = Vi(number) == Vj(labels[:, None].astype(self.X.dtype))
             values = Vj(self.X)
             if self.weights is not None:
                 values = values * Vj(self.weights[:, None].astype(self.X.dtype))
-            return to_host(own.where(values, 0.0).sum(axis=1, **self.run)).astype(np.float64)
+            sums = to_host(own.where(values, 0.0).sum(axis=1, **self.run))
+            return np.asarray(sums, np.float64)
 
         def part(start: int) -> Array:
             X = self.X[start : start + PART]

@@ -5,15 +5,16 @@ Knows no cluster.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.spatial.distance import cdist
+from sklearn.utils import check_array
 
 from georeduce.engine import Vi, Vj
 from georeduce.engine.errors import expected
 
-from .._arrays import put, weighted_mean
+from .._arrays import on_gpu, put, weighted_mean
 from ..common import Array, ParameterError, to_host
 from ..knn.metrics import METRICS
 
@@ -44,11 +45,13 @@ def weighted_on_sphere(X: Array, weights: Array | None) -> tuple[Array, Array | 
 
 def mean_of(points: Array, weights: Array | None) -> Array:
     """Return the mean (D,) in float64, of NumPy, of points that may be elsewhere."""
+    mean: Array
     if weights is None:
-        mean: Array = to_host(points.mean(axis=0, dtype=np.float64))
+        mean = to_host(points.mean(axis=0, dtype=np.float64))
         return mean
     sums: Array = np.einsum("nd,n->d", points, put(weights, points), dtype=np.float64)
-    return to_host(sums) / float(weights.sum())
+    mean = to_host(sums) / float(weights.sum())
+    return mean
 
 
 def variance_of(points: Array, weights: Array | None) -> float:
@@ -59,9 +62,9 @@ def variance_of(points: Array, weights: Array | None) -> float:
     return total / int(points.shape[1])
 
 
-def distances_to(metric: str, points: Any, centers: Array) -> Any:
+def distances_to(metric: Literal["euclidean", "sqeuclidean"], points: Any, centers: Array) -> Any:
     """Return the distances (n, K) of points, which may be on a GPU, to a few centers."""
-    if isinstance(points, np.ndarray):
+    if not on_gpu(points):
         return cdist(points, centers, metric)
     n, K = len(points), len(centers)
     result = put(np.empty((n, K), points.dtype), points)
@@ -71,3 +74,18 @@ def distances_to(metric: str, points: Any, centers: Array) -> Any:
         rows = Vi(points[start : start + size])
         result[start : start + size] = METRICS[metric].formula(rows, columns).dense()
     return result
+
+
+def given_centers(centers: Any, shape: tuple[int, int], dtype: Any, metric: str) -> Array:
+    """Return initial centers of a user, of any library, with norm 1 if they are on a sphere."""
+    checked: Array = check_array(to_host(centers), dtype=dtype, order="C", input_name="init")
+    if checked.shape != shape:
+        what = f"initial centers of shape (n_clusters, n_features) = {shape}"
+        raise ParameterError(expected(what, f"shape {checked.shape}"))
+    if metric == "cosine":
+        checked, at_origin = on_sphere(checked)
+        if at_origin.any():
+            row = int(at_origin.argmax())
+            what = "initial centers other than the origin for metric='cosine'"
+            raise ParameterError(expected(what, f"zeros in center {row}"))
+    return checked

@@ -11,14 +11,26 @@ from typing import Any
 import numpy as np
 
 from georeduce.engine import Vi, Vj
-from georeduce.engine.errors import expected
+from georeduce.engine.errors import expected, warn
 
 from .._arrays import put
-from ..common import Array, ParameterError, to_host
+from ..common import Array, ParameterError, is_array_like, to_host
 
 HASHED = 2**16
 """Rows that are hashed at a time, so that memory does not grow with their number."""
 FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, with irregular bits: 2^64 over the golden ratio
+
+
+def number_of_runs(n_init: Any, init: Any) -> int:
+    """Return how many runs there are, for parameters of users."""
+    if is_array_like(init):
+        if n_init not in ("auto", 1):
+            text = "Explicit initial centers were passed: there is one run, not n_init="
+            warn(f"{text}{n_init}.", RuntimeWarning)
+        return 1
+    if n_init == "auto":
+        return 1 if isinstance(init, str) and init == "k-means++" else 10
+    return int(n_init)
 
 
 def order_of(X: Array) -> Array:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn import cluster
 
-from .._arrays import put
+from .._arrays import on_gpu, put
 from ..common import Array, to_host
 from ._seeding import order_of, plus_plus
 from ._steps import Moments, Steps
@@ -21,22 +21,21 @@ from .kmeans import KMeans
 
 def _clusters(steps: Steps, rng: Any) -> Array:
     """Return the labels (n,) of a k-means clustering."""
-    if isinstance(steps.X, np.ndarray):
-        model = cluster.KMeans(steps.K, n_init=1, random_state=rng)
-    else:
+    if on_gpu(steps.X):
         backend, n_jobs = steps.how["backend"] or "auto", steps.how["n_threads"]
         model = KMeans(steps.K, n_init=1, random_state=rng, backend=backend, n_jobs=n_jobs)
+    else:
+        model = cluster.KMeans(steps.K, n_init=1, random_state=rng)
     found: Array = model.fit(steps.X, sample_weight=steps.weights).labels_
     return found
 
 
 def _seeds(steps: Steps, rng: Any) -> Array:
     X, K, weights = steps.X, steps.K, steps.weights
-    if isinstance(X, np.ndarray):
-        found = cluster.kmeans_plusplus(X, K, sample_weight=weights, random_state=rng)[1]
-    else:
-        found = plus_plus(X, K, weights, order_of(X), rng, steps.how)
-    return _alone(len(X), found)
+    if on_gpu(X):
+        return _alone(len(X), plus_plus(X, K, weights, order_of(X), rng, steps.how))
+    found = cluster.kmeans_plusplus(X, K, sample_weight=weights, random_state=rng)
+    return _alone(len(X), found[1])
 
 
 def _drawn(steps: Steps, rng: Any) -> Array:

@@ -272,3 +272,9 @@ class Steps:
             return -summed
         w = self.weights.astype(np.float64)
         return float(np.where(w > 0, w * np.log(np.where(w > 0, w, 1)), 0).sum()) - summed
+
+
+def centre_of(X: Array) -> Array:
+    """Return about the mean of samples, an array of NumPy in their dtype."""
+    mean: Array = to_host(X.mean(axis=0, dtype=np.float64)).astype(X.dtype)
+    return mean

@@ -33,6 +33,7 @@ from ..common import (
     Rule,
     check_parameters,
     checked_weights,
+    is_array_like,
     one_of,
     running,
     to_host,
@@ -125,11 +126,7 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
         "breadth_first": BOOLEAN,
         "leaf_size": POSITIVE_INTEGER,
         "metric_params": DICT | NONE,
-        "bandwidth_grid": NONE
-        | Rule(
-            "an array of bandwidths",
-            lambda value: hasattr(value, "__len__") and not isinstance(value, str),
-        ),
+        "bandwidth_grid": NONE | Rule("an array of bandwidths", is_array_like),
         "n_jobs": N_JOBS | NONE,
         "backend": BACKEND,
     }

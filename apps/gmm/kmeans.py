@@ -18,7 +18,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine.backends._threads import thread_count
@@ -40,20 +40,23 @@ from ..common import (
     Rule,
     check_parameters,
     checked_weights,
+    is_array_like,
     one_of,
     running,
     to_host,
 )
 from ._lloyd import PART, Clustering, Lloyd, nearest, to_mean, to_sphere
-from ._points import distances_to, mean_of, on_sphere, variance_of, weighted_on_sphere
-from ._seeding import order_of, plus_plus, uniform
+from ._points import (
+    distances_to,
+    given_centers,
+    mean_of,
+    on_sphere,
+    variance_of,
+    weighted_on_sphere,
+)
+from ._seeding import number_of_runs, order_of, plus_plus, uniform
 
-
-def _is_array_like(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, str)
-
-
-_CENTERS = Rule("an array of shape (n_clusters, n_features)", _is_array_like)
+_CENTERS = Rule("an array of shape (n_clusters, n_features)", is_array_like)
 
 
 class KMeans(
@@ -209,7 +212,7 @@ class KMeans(
         if len(X) < self.n_clusters:
             what = f"n_samples >= n_clusters = {self.n_clusters}"
             raise ParameterError(expected(what, f"n_samples = {len(X)}"))
-        given = self._centers(self.init, X) if _is_array_like(self.init) else None
+        given = self._centers(self.init, X) if is_array_like(self.init) else None
         drawn = isinstance(self.init, str) and self.init == "k-means++"
         order = order_of(X) if drawn else None
         if self.metric == "cosine":
@@ -247,7 +250,7 @@ class KMeans(
         """Return the clustering of least inertia, of points as the iteration sees them."""
         random_state = check_random_state(self.random_state)
         run = running(self)
-        runs = self._runs(given)
+        runs = number_of_runs(self.n_init, self.init)
         threads = min(thread_count(self.n_jobs), -(-len(points) // PART))
         with ThreadPoolExecutor(threads) if threads > 1 else contextlib.nullcontext() as pool:
             lloyd = Lloyd(
@@ -269,12 +272,13 @@ class KMeans(
                 elif callable(self.init):
                     start = self.init(points, self.n_clusters, random_state=random_state)
                     start = self._centers(start, points)
-                elif self.init == "random":
-                    drawn = uniform(points, self.n_clusters, weights, random_state)
-                    start = to_host(points[put(drawn, points)])
                 else:
-                    assert order is not None, "of samples that are drawn"
-                    drawn = plus_plus(points, self.n_clusters, weights, order, random_state, run)
+                    if order is None:
+                        drawn = uniform(points, self.n_clusters, weights, random_state)
+                    else:
+                        drawn = plus_plus(
+                            points, self.n_clusters, weights, order, random_state, run
+                        )
                     start = to_host(points[put(drawn, points)])
                 found = lloyd(start)
                 if best is None or found.inertia < best.inertia:
@@ -282,30 +286,9 @@ class KMeans(
         assert best is not None, "n_init is positive"
         return best
 
-    def _runs(self, given: Array | None) -> int:
-        if given is not None:
-            if self.n_init not in ("auto", 1):
-                text = "Explicit initial centers were passed: there is one run, not n_init="
-                warn(f"{text}{self.n_init}.", RuntimeWarning)
-            return 1
-        if self.n_init == "auto":
-            return 1 if isinstance(self.init, str) and self.init == "k-means++" else 10
-        return int(self.n_init)
-
     def _centers(self, centers: Any, X: Array) -> Array:
-        """Return initial centers of a user in the dtype of the samples, with norm 1 on a sphere."""
-        checked: Array = check_array(to_host(centers), dtype=X.dtype, order="C", input_name="init")
-        shape = (self.n_clusters, X.shape[1])
-        if checked.shape != shape:
-            what = f"initial centers of shape (n_clusters, n_features) = {shape}"
-            raise ParameterError(expected(what, f"shape {checked.shape}"))
-        if self.metric == "cosine":
-            checked, at_origin = on_sphere(checked)
-            if at_origin.any():
-                row = int(at_origin.argmax())
-                what = "initial centers other than the origin for metric='cosine'"
-                raise ParameterError(expected(what, f"zeros in center {row}"))
-        return checked
+        shape = self.n_clusters, X.shape[1]
+        return given_centers(centers, shape, X.dtype, self.metric)
 
     @staticmethod
     def _tell(line: str) -> None:
@@ -403,8 +386,8 @@ class KMeans(
     def _nearest(self, X: Array) -> tuple[Array, Array]:
         """Return squared (or cosine) distances to the nearest centers, and their indices."""
         centers = self.cluster_centers_.astype(X.dtype, copy=False)
-        if self.metric == "cosine":
-            points, at_origin = on_sphere(X)
-            squares, labels = nearest(points, centers, running(self))
-            return np.where(at_origin[:, 0], 1, squares / 2), labels
-        return nearest(X, centers, running(self))
+        if self.metric != "cosine":
+            return nearest(X, centers, running(self))
+        points, at_origin = on_sphere(X)
+        squares, labels = nearest(points, centers, running(self))
+        return np.where(at_origin[:, 0], 1, squares / 2), labels

@@ -24,7 +24,8 @@ from ..common import (
     check_parameters,
     to_host,
 )
-from ._base import ARRAY, MixtureBase, centre_of
+from ._base import ARRAY, MixtureBase
+from ._criteria import InformationCriteria
 from ._given import (
     forget,
     given_covariances,
@@ -35,7 +36,7 @@ from ._given import (
 )
 from ._start import initial_moments
 from ._state import State, normalisation
-from ._steps import EPS, Moments, Steps
+from ._steps import EPS, Moments, Steps, centre_of
 
 CHUNK_ROWS = 1 << 17
 """Samples of one step of ``partial_fit``."""
@@ -43,7 +44,7 @@ DECAY = 0.6
 """The t-th step of ``partial_fit`` moves the moments by t ** -DECAY."""
 
 
-class GaussianMixture(MixtureBase):
+class GaussianMixture(InformationCriteria):
     r"""Gaussian mixture, fitted by expectation maximization.
 
     .. math:: p(x) = \sum_{k=1}^K w_k N(x; m_k, \Sigma_k)
@@ -368,40 +369,3 @@ class GaussianMixture(MixtureBase):
         self._publish(state, centre, X.dtype)
         self.lower_bound_ = steps.mean(sums)
         self._statistics = (new, t, self.means_, centre)
-
-    # --- Criteria -----------------------------------------------------------------------------
-
-    def _n_parameters(self) -> int:
-        K, D = self.means_.shape
-        return int(self._kind.count(K, D) + K * D + K - 1)
-
-    def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion, the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        bic : float
-            The criterion.
-        """
-        n = len(X)
-        return float(-2 * self.score(X) * n + self._n_parameters() * np.log(n))
-
-    def aic(self, X: Any) -> float:
-        """Return Akaike's information criterion, the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        aic : float
-            The criterion.
-        """
-        return float(-2 * self.score(X) * len(X) + 2 * self._n_parameters())
