@@ -3,7 +3,8 @@
 Inside of a method that is `at_home` there are NumPy arrays, and CuPy arrays where data lies on a
 GPU: NumPy's operators, methods and functions work on both, though not on both at once. What is as
 large as the parameters is NumPy's; it is `put` beside the data when a reduction needs it, and what
-a reduction gives of that size comes back by `to_host`.
+a reduction gives of that size comes back by `to_host`. A method that is `differentiable` may find
+tensors, which know no more than reductions and the functions of this module.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.utils import assert_all_finite
@@ -23,6 +24,7 @@ from sklearn.utils.validation import validate_data
 from georeduce.engine.arrays import (
     NUMPY,
     Home,
+    cast,
     check_array,
     from_numpy,
     kind_of,
@@ -41,13 +43,26 @@ def at_home(method: M) -> M:
 
     Results come in the library and on the device of X or, where none is given, of the X that the
     estimator was fitted to. A method that returns the estimator is one that fitted it. Tensors that
-    want gradients are detached: an estimate is no part of PyTorch's graph.
+    want gradients are detached.
     """
+    return _at_home(method, False)
+
+
+def differentiable(method: M) -> M:
+    """Do as `at_home`, but let tensors that want gradients be tensors inside, too."""
+    return _at_home(method, True)
+
+
+def _at_home(method: M, follow: bool) -> M:
     of_data = "X" in inspect.signature(method).parameters
 
     @functools.wraps(method)
     def there(self: Any, *args: Any, **kwargs: Any) -> Any:
-        X = args[0] if of_data and args else kwargs.get("X")
+        X: Any = args[0] if of_data and args else kwargs.get("X")
+        if library_of(X) == "torch":
+            _check_tensor(X)
+            if follow and X.requires_grad and _torch().is_grad_enabled():
+                return method(self, *args, **kwargs)
         home = getattr(self, "_home", NUMPY) if X is None else _home_of(X)
         with ExitStack() as stack:
             X = _lent(X, self, stack)
@@ -61,12 +76,18 @@ def at_home(method: M) -> M:
                 return self
             return returned(result, home)
 
-    return cast(M, not_traced(there))
+    return not_traced(there)  # type: ignore[return-value]
 
 
 def _home_of(X: Any) -> Home:
     """Return where an array lives; what is of no library becomes an array of NumPy."""
     return kind_of(X)[1] if library_of(X) in ("torch", "cupy") else NUMPY
+
+
+def _check_tensor(X: Any) -> None:
+    """Raise for a tensor that has no plain array of numbers; integers become floats later."""
+    if X.dtype.is_floating_point or X.dtype.is_complex or X.layout != _torch().strided:
+        check_array(X, "X", "X")
 
 
 def _lent(X: Any, estimator: Any, stack: ExitStack) -> Any:
@@ -75,8 +96,6 @@ def _lent(X: Any, estimator: Any, stack: ExitStack) -> Any:
     That of the data that the estimator keeps is, where X is not on a GPU.
     """
     if library_of(X) == "torch":
-        if X.dtype.is_floating_point or X.dtype.is_complex or X.layout != _torch().strided:
-            check_array(X, "X", "X")
         if X.device.type == "cuda":
             autograd = importlib.import_module("georeduce.engine.autograd")
             cupy = stack.enter_context(autograd.on_stream(X.device))
@@ -123,9 +142,10 @@ def validated(
     reset: bool = True,
     **checks: Any,
 ) -> Any:
-    """Return X, or X and y, as scikit-learn's ``validate_data`` does, also if X is on a GPU.
+    """Return X, or X and y, as scikit-learn's ``validate_data`` does, of any library.
 
-    There a single number stands in for X, so that what is wrong with it is told in the same words.
+    Where X is not of NumPy, a single number stands in for it, so that what is wrong is told in the
+    same words.
 
     Parameters
     ----------
@@ -145,27 +165,29 @@ def validated(
     Returns
     -------
     X : array of shape (n_samples, n_features)
-        Where it was, in rows if it is of NumPy.
+        Of the same library, where it was.
     y : ndarray
         Only if targets were given.
     """
     y = to_host(y)
-    if library_of(X) != "cupy":
+    if library_of(X) not in ("cupy", "torch"):
         return validate_data(estimator, X, y, dtype=dtype, order="C", reset=reset, **checks)
-    stand_in = np.broadcast_to(np.zeros((), X.dtype), X.shape) if X.ndim == 2 else to_numpy(X)
+    own = kind_of(X)[0]
+    plain = X.ndim == 2 and own.kind != "c"  # else scikit-learn shows its numbers
+    stand_in = np.broadcast_to(np.zeros((), own), X.shape) if plain else to_numpy(X)
     checks |= {"dtype": None, "ensure_all_finite": False, "reset": reset}
     found = validate_data(estimator, stand_in, y, **checks)
-    dtypes = dtype if isinstance(dtype, list) else [dtype]
-    if X.dtype not in dtypes:
-        X = X.astype(dtypes[0])
-    extremes = np.array([float(X.max()), float(X.min())])  # NaN if there is one
+    dtypes = [np.dtype(kind) for kind in (dtype if isinstance(dtype, list) else [dtype])]
+    if own not in dtypes:
+        X = cast(X, dtypes[0])
+    extremes = np.array([float(to_host(a)) for a in (X.max(), X.min())])  # NaN if there is one
     assert_all_finite(extremes, estimator_name=type(estimator).__name__, input_name="X")
     return (X, found[1]) if isinstance(found, tuple) else X
 
 
 def on_gpu(x: Any) -> bool:
     """Return whether an array, as the inside knows it, is on a GPU."""
-    return not isinstance(x, np.ndarray)
+    return library_of(x) == "cupy"
 
 
 def put(x: Array, beside: Array) -> Any:
@@ -175,20 +197,31 @@ def put(x: Array, beside: Array) -> Any:
 
 def fill(place: Any, values: Array) -> None:
     """Overwrite an array, wherever it is, by numbers of NumPy."""
-    if on_gpu(place):
-        place.set(np.ascontiguousarray(np.broadcast_to(values, place.shape), place.dtype))
-    else:
+    dtype, home = kind_of(place)
+    if home == NUMPY:
         place[...] = values
+        return
+    values = np.ascontiguousarray(np.broadcast_to(values, place.shape), dtype)
+    if home.library == "cupy":
+        place.set(values)
+    else:
+        place.copy_(from_numpy(values, home))
+
+
+def log(x: Any) -> Any:
+    """Return logarithms, of tensors too."""
+    return x.log() if library_of(x) == "torch" else np.log(x)
 
 
 def together(a: Any, b: Any) -> tuple[Any, Any]:
-    """Return two arrays in the wider of their dtypes, on a GPU if one of them is there."""
-    dtype = np.result_type(a.dtype, b.dtype)
-    if on_gpu(b) and not on_gpu(a):
-        a = put(a, b)
-    elif on_gpu(a) and not on_gpu(b):
-        b = put(b, a)
-    return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    """Return two arrays in the wider of their dtypes, where the one is that is not of NumPy."""
+    (dtype, home), (other, kept) = kind_of(a), kind_of(b)
+    if home == NUMPY:
+        a = from_numpy(a, kept)
+    elif kept == NUMPY or home.library == "torch":
+        b = returned(b, home)
+    dtype = np.result_type(dtype, other)
+    return cast(a, dtype), cast(b, dtype)
 
 
 def weighted_mean(values: Any, weights: Array | None) -> float:

@@ -14,9 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from georeduce.engine.arrays import kind_of
 from georeduce.engine.errors import warn
 
-from .._arrays import at_home, put, validated, weighted_mean
+from .._arrays import at_home, differentiable, put, validated, weighted_mean
 from ..common import (
     BACKEND,
     BOOLEAN,
@@ -269,7 +270,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
 
     def _pairs(self, X: Array) -> Any:
         """Return the formula of the log-density of samples, relative to the centre of the means."""
-        centre = np.mean(self.means_, axis=0, dtype=np.float64).astype(X.dtype)
+        centre = np.mean(self.means_, axis=0, dtype=np.float64).astype(kind_of(X)[0])
         state = self._recall(centre)
         steps = self._steps(X, centre)
         steps.load(state.means, state.factor, state.constants)
@@ -317,7 +318,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             result[start : start + size] = shares / shares.sum(axis=1, keepdims=True)
         return result
 
-    @at_home
+    @differentiable
     def score_samples(self, X: Any) -> Array:
         """Return the log-density of each sample.
 
@@ -329,7 +330,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         Returns
         -------
         log_prob : ndarray of shape (n_samples,)
-            Logarithms of densities.
+            Logarithms of densities. They have gradients if X is a tensor that wants them.
         """
         sums: Array = self._pairs(self._samples(X)).logsumexp(axis=1, **running(self))[:, 0]
         return sums

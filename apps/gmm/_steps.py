@@ -124,7 +124,8 @@ class Steps:
         n, D = X.shape
         self.X, self.centre, self.kind, self.K, self.how = X, centre, kind, K, how
         self.weights, self.entropy = weights, entropy
-        self.eps = float(np.finfo(X.dtype).eps)
+        self.dtype = centre.dtype
+        self.eps = float(np.finfo(self.dtype).eps)
         self.total = float(n if weights is None else weights.sum(dtype=np.float64))
         width = kind.coefficients(np.ones(kind.shape(K, D))).shape[1]
         self.coefficients = self.zeros(1 if kind.tied else K, width)
@@ -136,7 +137,7 @@ class Steps:
 
     def zeros(self, *shape: int) -> Any:
         """Return zeros where the samples are."""
-        return put(np.zeros(shape, self.X.dtype), self.X)
+        return put(np.zeros(shape, self.dtype), self.X)
 
     def load(self, means: Array, U: Array, constants: Array) -> None:
         """Take the parameters of all components: means relative to the centre, U and c."""
@@ -232,7 +233,7 @@ class Steps:
         """Do the E-step: return s, the logarithms of the samples' densities, of shape (n,)."""
         sums: Array = self.pairs.logsumexp(axis=1, **self.how)
         # where the densities of all components vanish, responsibilities do, too
-        lowest = np.finfo(self.X.dtype).min / 4
+        lowest = np.finfo(self.dtype).min / 4
         np.maximum(sums, lowest, out=sums)
         self.log_sums[...] = sums
         return sums[:, 0]
@@ -263,7 +264,7 @@ class Steps:
     def _log_weights(self) -> Any:
         assert self.weights is not None
         safe = np.where(self.weights > 0, self.weights, 1)
-        logs = np.where(self.weights > 0, np.log(safe), NEVER).astype(self.X.dtype)
+        logs = np.where(self.weights > 0, np.log(safe), NEVER).astype(self.dtype)
         return put(logs, self.X)
 
     def _entropy(self, summed: float) -> float:

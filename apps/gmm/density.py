@@ -14,9 +14,10 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine import LazyTensor, Pm, Vi, Vj
+from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import expected
 
-from .._arrays import at_home, put, together, validated
+from .._arrays import at_home, differentiable, log, put, together, validated
 from ..common import (
     BACKEND,
     BOOLEAN,
@@ -200,7 +201,7 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
             self.bandwidth_ = float(self.bandwidth)
         return self
 
-    @at_home
+    @differentiable
     def score_samples(self, X: Any) -> Array:
         """Return the logarithm of the density at points.
 
@@ -212,14 +213,16 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         density : ndarray of shape (n_queries,)
-            Log-densities, in float32 if the points and the samples are, else in float64.
+            Log-densities, in float32 if the points and the samples are, else in float64. They have
+            gradients if X is a tensor that wants them.
         """
         check_is_fitted(self)
         queries, samples = together(validated(self, X, reset=False), self._fit_X)
         total = len(samples) if self._weights is None else self._weights.sum()
         kernels = self._kernels(Vi(queries), Vj(samples), self.bandwidth_)
         found = self._log_sums(kernels, self.bandwidth_, samples) - math.log(total)
-        return found.astype(samples.dtype, copy=False)
+        logs: Array = cast(found, kind_of(samples)[0])
+        return logs
 
     @at_home
     def score(self, X: Any, y: Any = None) -> float:
@@ -283,7 +286,7 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
     def _log_sums(self, kernels: LazyTensor, h: float, samples: Array) -> Array:
         """Return the logarithms (M,) of weighted sums over samples, of kernels of integral 1."""
         kernel = KERNELS[self.kernel]
-        weights, dtype = self._weights, samples.dtype
+        weights, dtype = self._weights, kind_of(samples)[0]
         with np.errstate(divide="ignore"):  # the logarithm of 0 is -inf
             if kernel.logarithmic:
                 if weights is not None:
@@ -292,10 +295,10 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
             else:
                 if weights is not None:
                     kernels = kernels * Vj(put(weights[:, None].astype(dtype), samples))
-                found = np.log(kernels.sum(axis=1, **running(self)))
+                found = log(kernels.sum(axis=1, **running(self)))
         D = self._fit_X.shape[1]
-        logs: Array = found[:, 0].astype(np.float64) - log_norm(kernel, self._metric, h, D)
-        return logs
+        logs: Array = cast(found[:, 0], np.dtype(np.float64))
+        return logs - log_norm(kernel, self._metric, h, D)
 
     def _cross_validate(self) -> None:
         """Choose the bandwidth under which samples are likeliest, each given the others."""

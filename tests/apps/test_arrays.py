@@ -164,11 +164,52 @@ def test_tensors_are_viewed_not_copied(rng: np.random.Generator) -> None:
     assert np.shares_memory(model._fit_X, X.numpy())
 
 
-def test_tensors_that_want_gradients_are_detached(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    "model",
+    [
+        GaussianMixture(K, **DRAWN),
+        BayesianGaussianMixture(n_components=K, covariance_type="tied", **DRAWN),
+        KernelDensity(bandwidth=0.5),
+        KernelDensity(bandwidth=0.5, kernel="cosine"),
+    ],
+    ids=["mixture", "bayesian", "gaussian-density", "cosine-density"],
+)
+def test_log_densities_have_gradients(model: Any, rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
-    X = torch.from_numpy(problem(rng)[0]).requires_grad_()
-    found = KernelDensity(backend="numpy").fit(X).score_samples(X)
-    assert not found.requires_grad
+    X, queries, given = problem(rng)
+    model.set_params(backend="numpy").fit(X, sample_weight=given["sample_weight"])
+    x = torch.from_numpy(queries).requires_grad_()
+    found = model.score_samples(x)
+    np.testing.assert_allclose(found.detach().numpy(), model.score_samples(queries), rtol=NEAR)
+    found.sum().backward()
+    step = eps(np.float64) ** (1 / 3)
+    for d in range(D):
+        ahead, behind = (
+            model.score_samples(queries + sign * step * np.eye(D)[d]) for sign in (1, -1)
+        )
+        slope = (ahead - behind) / (2 * step)
+        scale = step * np.abs(slope).max()  # both the third derivative's share and the rounding's
+        np.testing.assert_allclose(x.grad[:, d].numpy(), slope, rtol=0, atol=scale)
+
+
+def test_other_results_of_tensors_that_want_gradients_are_detached(rng: Any) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(problem(rng)[0]).requires_grad_()
+    model = GaussianMixture(K, backend="numpy").fit(x)
+    assert not model.predict_proba(x).requires_grad
+    with torch.no_grad():
+        assert not model.score_samples(x).requires_grad
+
+
+def test_what_is_wrong_with_tensors_that_want_gradients(rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    X = problem(rng)[0]
+    model = KernelDensity(backend="numpy").fit(X)
+    x = torch.from_numpy(np.where(np.arange(D) == 1, np.nan, X)).requires_grad_()
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        model.score_samples(x)
+    with pytest.raises(ValueError, match="X has 2 features, but KernelDensity is expecting 3"):
+        model.score_samples(x[:, :2])
 
 
 def test_labels_that_are_no_numbers_remain_numpys(rng: np.random.Generator) -> None:
