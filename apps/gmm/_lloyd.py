@@ -137,7 +137,7 @@ class Lloyd:
             if far.any():  # else there are fewer distinct samples than clusters
                 labels = labels.copy()
                 farthest = np.argpartition(far, -empty.size)[-empty.size :][::-1]
-                labels[put(farthest, labels)] = put(empty, labels)
+                labels[put(farthest, labels)] = put(empty.astype(labels.dtype), labels)
                 sizes = to_host(np.bincount(labels, self.weights, K))
         sums = self.sums(labels, K)
         largest = sizes.argmax()
