@@ -68,21 +68,21 @@ def plus_plus(
 
     Returns
     -------
-    array of shape (n_clusters, n_features)
-        Samples.
+    array of shape (n_clusters,)
+        Indices of samples.
     """
     mass = np.ones(len(X)) if weights is None else weights
     trials = 2 + int(math.log(n_clusters))
-    seeds = np.empty((n_clusters, X.shape[1]), X.dtype)
-    seeds[0] = X[_draw(mass, order, random_state.uniform(size=1))[0]]
-    closest = Vi(X).sqdist(Vj(seeds[:1])).min(axis=1, **run)[:, 0]
+    seeds = _draw(mass, order, random_state.uniform(size=1))
+    closest = Vi(X).sqdist(Vj(X[seeds])).min(axis=1, **run)[:, 0]
     mass_j = Vj(mass[:, None].astype(X.dtype))
-    for k in range(1, n_clusters):
+    for _ in range(1, n_clusters):
         shares = mass * closest
-        candidates = X[_draw(shares, order, random_state.uniform(size=trials))]
-        left = Vi(candidates).sqdist(Vj(X)).minimum(Vj(closest[:, None])) * mass_j
-        seeds[k] = candidates[left.sum(axis=1, **run)[:, 0].argmin()]
-        squares = Vi(X).sqdist(Vj(seeds[k : k + 1])).min(axis=1, **run)
+        candidates = _draw(shares, order, random_state.uniform(size=trials))
+        left = Vi(X[candidates]).sqdist(Vj(X)).minimum(Vj(closest[:, None])) * mass_j
+        seed = candidates[left.sum(axis=1, **run)[:, 0].argmin()]
+        seeds = np.append(seeds, seed)
+        squares = Vi(X).sqdist(Vj(X[seed : seed + 1])).min(axis=1, **run)
         closest = np.minimum(closest, squares[:, 0])
     return seeds
 

@@ -1,6 +1,7 @@
 """Where EM starts: labels or random responsibilities of the samples, and the moments under them.
 
-Random numbers are drawn in scikit-learn's order, so that equal seeds give equal starts.
+What "random" and "random_from_data" draw is drawn in scikit-learn's order, so that equal seeds give
+equal starts; k-means and its seeds are our own.
 """
 
 from __future__ import annotations
@@ -9,26 +10,36 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import KMeans, kmeans_plusplus
 
 from ..common import Array
+from ._seeding import order_of, plus_plus
 from ._steps import Moments, Steps
+from .kmeans import KMeans
 
 
-def cluster(X: Array, K: int, weights: Array | None, rng: Any) -> Array:
+def _clustered(steps: Steps, rng: Any) -> Array:
     """Return the labels (n,) of a k-means clustering."""
-    found: Array = KMeans(K, n_init=1, random_state=rng).fit(X, sample_weight=weights).labels_
+    model = KMeans(
+        steps.K,
+        n_init=1,
+        random_state=rng,
+        n_jobs=steps.how["n_threads"],
+        backend=steps.how["backend"] or "auto",
+    )
+    found: Array = model.fit(steps.X, sample_weight=steps.weights).labels_
     return found
 
 
-def _seeds(X: Array, K: int, weights: Array | None, rng: Any) -> Array:
-    return _alone(X, kmeans_plusplus(X, K, sample_weight=weights, random_state=rng)[1])
+def _seeds(steps: Steps, rng: Any) -> Array:
+    X, weights = steps.X, steps.weights
+    return _alone(X, plus_plus(X, steps.K, weights, order_of(X), rng, steps.how))
 
 
-def _drawn(X: Array, K: int, weights: Array | None, rng: Any) -> Array:
-    if weights is None:
+def _drawn(steps: Steps, rng: Any) -> Array:
+    X, K = steps.X, steps.K
+    if steps.weights is None:
         return _alone(X, rng.choice(len(X), size=K, replace=False))
-    known = np.flatnonzero(weights)
+    known = np.flatnonzero(steps.weights)
     replace = len(known) < K
     return _alone(X, known[rng.choice(len(known), size=K, replace=replace)])
 
@@ -40,8 +51,8 @@ def _alone(X: Array, indices: Array) -> Array:
     return labels
 
 
-LABELS: dict[str, Callable[[Array, int, Array | None, Any], Array]] = {
-    "kmeans": cluster,
+LABELS: dict[str, Callable[[Steps, Any], Array]] = {
+    "kmeans": _clustered,
     "k-means++": _seeds,
     "random_from_data": _drawn,
 }
@@ -53,7 +64,7 @@ def initial_moments(steps: Steps, method: str, rng: Any) -> Moments:
     """Return the moments under the first responsibilities of a run."""
     if method == "random":
         return _under_random(steps, rng)
-    return under_labels(steps, LABELS[method](steps.X, steps.K, steps.weights, rng))
+    return under_labels(steps, LABELS[method](steps, rng))
 
 
 def under_labels(steps: Steps, labels: Array) -> Moments:

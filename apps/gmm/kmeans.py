@@ -271,7 +271,8 @@ class KMeans(
                     start = uniform(points, self.n_clusters, weights, random_state)
                 else:
                     assert order is not None, "of samples that are drawn"
-                    start = plus_plus(points, self.n_clusters, weights, order, random_state, run)
+                    drawn = plus_plus(points, self.n_clusters, weights, order, random_state, run)
+                    start = points[drawn]
                 found = lloyd(start)
                 if best is None or found.inertia < best.inertia:
                     best = found
