@@ -38,6 +38,7 @@ from ..common import (
     running,
 )
 from ._covariances import COVARIANCES, Covariance
+from ._given import check_range
 from ._progress import Progress
 from ._start import STARTS
 from ._state import EMPTY, State, collapsed, reseeded
@@ -152,6 +153,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         weights = self._check_size(X, sample_weight)
         centre = centre_of(X)
         steps = self._steps(X, centre, weights)
+        check_range(X, steps.total, steps.variance, self.reg_covar)
         self._prepare(steps)
         warm = self.warm_start and hasattr(self, "converged_")
         rng = check_random_state(self.random_state)
@@ -160,7 +162,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         for run in range(1 if warm else self.n_init):
             first = self._recall(centre) if warm else self._first(steps, rng, floor)
             last: float = self.lower_bound_ if warm else -np.inf
-            with Progress(self, run) as progress:
+            with Progress(self, f"Initialization {run}", self.max_iter) as progress:
                 result = self._run(steps, first, last, floor, rng, progress)
             if best is None or result[1] > best[1]:
                 best = result

@@ -212,7 +212,8 @@ class Full(Covariance):
         return logs
 
     def draw(self, covariance: Array, mean: Array, n: int, rng: Any) -> Array:
-        drawn: Array = rng.multivariate_normal(mean, covariance, n)
+        # what it would check is an absolute tolerance: wrong for features of different scales
+        drawn: Array = rng.multivariate_normal(mean, covariance, n, check_valid="ignore")
         return drawn
 
 

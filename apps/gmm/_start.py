@@ -1,7 +1,7 @@
 """Where EM starts: labels or random responsibilities of the samples, and the moments under them.
 
-Random numbers are drawn in scikit-learn's order, so that equal seeds give equal starts. Its k-means
-knows no GPU, where ours is taken, with seeds of its own.
+What "random" and "random_from_data" draw is drawn in scikit-learn's order, so that equal seeds give
+equal starts; k-means and its seeds are our own.
 """
 
 from __future__ import annotations
@@ -10,39 +10,37 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn import cluster
 
-from .._arrays import on_gpu, put
+from .._arrays import put
 from ..common import Array, to_host
 from ._seeding import order_of, plus_plus
 from ._steps import Moments, Steps
 from .kmeans import KMeans
 
 
-def _clusters(steps: Steps, rng: Any) -> Array:
+def _clustered(steps: Steps, rng: Any) -> Array:
     """Return the labels (n,) of a k-means clustering."""
-    if on_gpu(steps.X):
-        backend, n_jobs = steps.how["backend"] or "auto", steps.how["n_threads"]
-        model = KMeans(steps.K, n_init=1, random_state=rng, backend=backend, n_jobs=n_jobs)
-    else:
-        model = cluster.KMeans(steps.K, n_init=1, random_state=rng)
+    model = KMeans(
+        steps.K,
+        n_init=1,
+        random_state=rng,
+        n_jobs=steps.how["n_threads"],
+        backend=steps.how["backend"] or "auto",
+    )
     found: Array = model.fit(steps.X, sample_weight=steps.weights).labels_
     return found
 
 
 def _seeds(steps: Steps, rng: Any) -> Array:
-    X, K, weights = steps.X, steps.K, steps.weights
-    if on_gpu(X):
-        return _alone(len(X), plus_plus(X, K, weights, order_of(X), rng, steps.how))
-    found = cluster.kmeans_plusplus(X, K, sample_weight=weights, random_state=rng)
-    return _alone(len(X), found[1])
+    X, weights = steps.X, steps.weights
+    return _alone(len(X), plus_plus(X, steps.K, weights, order_of(X), rng, steps.how))
 
 
 def _drawn(steps: Steps, rng: Any) -> Array:
-    n, K, weights = len(steps.X), steps.K, steps.weights
-    if weights is None:
+    n, K = len(steps.X), steps.K
+    if steps.weights is None:
         return _alone(n, rng.choice(n, size=K, replace=False))
-    known = np.flatnonzero(weights)
+    known = np.flatnonzero(steps.weights)
     replace = len(known) < K
     return _alone(n, known[rng.choice(len(known), size=K, replace=replace)])
 
@@ -55,7 +53,7 @@ def _alone(n: int, indices: Array) -> Array:
 
 
 LABELS: dict[str, Callable[[Steps, Any], Array]] = {
-    "kmeans": _clusters,
+    "kmeans": _clustered,
     "k-means++": _seeds,
     "random_from_data": _drawn,
 }

@@ -208,8 +208,9 @@ class Steps:
 
     @cached_property
     def variance(self) -> float:
-        """Mean variance of the features."""
-        return float(np.mean([float(x.var(dtype=np.float64)) for x in self.X.T]))
+        """Mean variance of the features, infinite if it overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.mean([float(x.var(dtype=np.float64)) for x in self.X.T]))
 
     def chunks(self, width: int) -> Iterator[tuple[slice, Array]]:
         """Yield slices of samples and these in float64, relative to the centre.

@@ -11,15 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from georeduce.engine.errors import expected
-
 from .._arrays import at_home, validated
 from ..common import (
     FLOATS,
     NONE,
     POSITIVE_REAL,
     Array,
-    ParameterError,
     Rule,
     check_parameters,
     to_host,
@@ -28,12 +25,13 @@ from ._base import ARRAY, MixtureBase
 from ._criteria import InformationCriteria
 from ._given import (
     forget,
-    given_covariances,
     given_factor,
     given_floats,
+    given_mixture,
     given_weights,
     inverse,
 )
+from ._progress import Progress
 from ._start import initial_moments
 from ._state import State, normalisation
 from ._steps import EPS, Moments, Steps, centre_of
@@ -300,14 +298,7 @@ class GaussianMixture(InformationCriteria):
         K, D = means.shape
         model = cls(n_components=K, covariance_type=covariance_type, **params)
         check_parameters(model, model._rules)
-        kind = model._kind
-        shares = given_weights(weights, K, "weights")
-        given = given_covariances(covariances, kind, kind.shape(K, D), "covariances")
-        assert shares is not None
-        assert given is not None
-        factor, given, singular = kind.factor(given, 1.0, 0.0)
-        if singular.any():
-            raise ParameterError(expected("positive definite covariances", "singular ones"))
+        shares, given, factor = given_mixture(weights, covariances, model._kind, K, D)
         state = model._state(shares, means.astype(np.float64), given, factor)
         model._publish(state, np.zeros(D), means.dtype)
         model.n_features_in_ = D
@@ -340,11 +331,17 @@ class GaussianMixture(InformationCriteria):
         """
         check_parameters(self, self._rules)
         n = len(X)
-        for start in range(0, max(n, 1), CHUNK_ROWS):
-            at = slice(start, start + CHUNK_ROWS)
-            weights = None if sample_weight is None else np.asarray(to_host(sample_weight))[at]
-            self._step(X if n <= CHUNK_ROWS else X[at], weights)
-            forget(X)
+        if n <= CHUNK_ROWS:
+            self._step(X, sample_weight)
+            return self
+        with Progress(self, "Chunks", -(-n // CHUNK_ROWS), "Chunk") as progress:
+            for start in range(0, n, CHUNK_ROWS):
+                at = slice(start, start + CHUNK_ROWS)
+                weights = None if sample_weight is None else np.asarray(to_host(sample_weight))[at]
+                before: float = getattr(self, "lower_bound_", -np.inf)
+                self._step(X[at], weights)
+                forget(X)
+                progress.step(self.lower_bound_, self.lower_bound_ - before)
         return self
 
     def _step(self, X: Any, sample_weight: Any) -> None:
