@@ -56,8 +56,7 @@ def differentiable(method: M) -> M:
 def _at_home(method: M, follow: bool) -> M:
     of_data = "X" in inspect.signature(method).parameters
 
-    @functools.wraps(method)
-    def there(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def inside(self: Any, *args: Any, **kwargs: Any) -> Any:
         X: Any = args[0] if of_data and args else kwargs.get("X")
         if library_of(X) == "torch":
             _check_tensor(X)
@@ -75,6 +74,12 @@ def _at_home(method: M, follow: bool) -> M:
                 self._home = home
                 return self
             return returned(result, home)
+
+    @functools.wraps(method)
+    def there(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # torch.compile would trace into scikit-learn, and fail there
+        run = _torch().compiler.disable(inside) if "torch._dynamo" in sys.modules else inside
+        return run(self, *args, **kwargs)
 
     return not_traced(there)  # type: ignore[return-value]
 

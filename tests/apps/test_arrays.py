@@ -7,6 +7,8 @@ The double of CuPy runs kernels on the emulator. It lets no array of a GPU becom
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import fake_cupy
@@ -199,6 +201,28 @@ def test_other_results_of_tensors_that_want_gradients_are_detached(rng: Any) -> 
     assert not model.predict_proba(x).requires_grad
     with torch.no_grad():
         assert not model.score_samples(x).requires_grad
+
+
+PROGRAM = """
+import torch
+from georeduce.apps.gmm import KernelDensity
+
+X = torch.rand(9, 2)
+model = KernelDensity(backend="numpy").fit(X)
+program = torch.compile(lambda x: 2 * model.score_samples(x), backend="eager")
+assert torch.equal(program(X), 2 * model.score_samples(X))
+x = X.clone().requires_grad_()
+program(x).sum().backward()
+assert bool(x.grad.any())
+"""
+
+
+@pytest.mark.slow
+def test_compiled_programs_leave_estimators_to_python() -> None:
+    """In a process of its own, as torch.compile stays with one."""
+    pytest.importorskip("torch")
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_wrong_with_tensors_that_want_gradients(rng: np.random.Generator) -> None:
