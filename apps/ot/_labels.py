@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
-from ..common import Array
+from .._arrays import put
+from ..common import Array, to_host
 from .costs import Cost
 
 UNKNOWN = -1
@@ -20,32 +21,37 @@ UNKNOWN = -1
 
 
 def codes_of(given: tuple[Any, Any], samples: tuple[Array, Array]) -> tuple[Array, Array] | None:
-    """Return labels of two sets of samples as columns of numbers, in the samples' dtype.
+    """Return labels of two sets of samples as numbers.
 
     Parameters
     ----------
     given : pair of array-like of shape (n_samples,) or None
         Labels of any kind, -1 where unknown.
-    samples : pair of ndarray of shape (n_samples, n_features)
+    samples : pair of array of shape (n_samples, n_features)
         Whose they are.
 
     Returns
     -------
-    pair of ndarray of shape (n_samples, 1), or None
+    pair of ndarray of shape (n_samples,), or None
         None unless both are given.
     """
     if any(part is None for part in given):
         return None
-    labels = [check_array(part, ensure_2d=False, dtype=None) for part in given]
+    labels = [check_array(to_host(part), ensure_2d=False, dtype=None) for part in given]
     for part, some in zip(labels, samples, strict=True):
         check_consistent_length(part, some)
     known = np.unique(np.concatenate(labels))
     known = known[known != UNKNOWN]
     first, second = (
-        np.where(part == UNKNOWN, UNKNOWN, np.searchsorted(known, part)).astype(some.dtype)[:, None]
-        for part, some in zip(labels, samples, strict=True)
+        np.where(part == UNKNOWN, UNKNOWN, np.searchsorted(known, part)) for part in labels
     )
     return first, second
+
+
+def with_label(points: Any, labels: Array) -> Any:
+    """Return points (n, D + 1), of the library of points (n, D), whose last feature is a label."""
+    last = put(labels[:, None].astype(points.dtype), points)
+    return np.concatenate([points, last], axis=-1)
 
 
 def labelled(cost: Cost, limit: float) -> Cost:

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine.errors import expected
 
+from .._arrays import at_home, validated
 from ..common import (
-    FLOATS,
     NONE,
     POSITIVE_REAL,
     Array,
@@ -30,6 +30,7 @@ from ..common import (
     check_parameters,
     one_of,
     running_as,
+    to_host,
 )
 from ._clouds import Cloud, clouds_of, is_clouds, on_the_line, size, stacked
 from .problem import Problem
@@ -168,7 +169,8 @@ class TransportKernel(
     -----
     Clouds are a list of arrays of shape (n_points, n_features), or of pairs of such an array and
     weights of shape (n_points,); or an array of shape (n_clouds, n_points, n_features). Of a matrix
-    (n_clouds, n_points) each row is a cloud of points on the line.
+    (n_clouds, n_points) each row is a cloud of points on the line. Work is done on the processor,
+    wherever they are.
 
     For n clouds there are n (n - 1) / 2 divergences to find, in batches of clouds of about the same
     size. A kernel of divergences need not be positive definite, except on the line; support vector
@@ -234,6 +236,7 @@ class TransportKernel(
         self.n_jobs = n_jobs
         self.backend = backend
 
+    @at_home
     def fit(self, X: Any, y: Any = None) -> TransportKernel:
         """Keep the training clouds, and find the transport of each to itself.
 
@@ -266,6 +269,7 @@ class TransportKernel(
         self._n_features_out = n
         return self
 
+    @at_home
     def transform(self, X: Any) -> Array:
         """Return the kernel of clouds and the training clouds.
 
@@ -289,6 +293,7 @@ class TransportKernel(
             found = solver.debiased(clouds, self.clouds_, own, pairs)
         return self._put_out(found.reshape(len(clouds), len(self.clouds_)))
 
+    @at_home
     def fit_transform(self, X: Any, y: Any = None) -> Array:
         """Fit, and return the kernel of the training clouds: each pair of them is solved once.
 
@@ -324,8 +329,9 @@ class TransportKernel(
         return _Solver(problem, {"tol": self.tol, "max_iter": self.max_iter})
 
     def _checked(self, X: Any, reset: bool) -> list[Cloud]:
+        X = to_host(X)
         if not is_clouds(X):
-            return on_the_line(validate_data(self, X, dtype=FLOATS, order="C", reset=reset))
+            return on_the_line(validated(self, X, reset=reset))
         clouds = clouds_of(X, self.reach is None)
         D = clouds[0][0].shape[1]
         if reset:

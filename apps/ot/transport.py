@@ -18,14 +18,15 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from georeduce.engine.arrays import cast
 from georeduce.engine.errors import expected
 
+from .._arrays import at_home, put, together, validated
 from ..common import (
     BACKEND,
     CALLABLE,
-    FLOATS,
     N_JOBS,
     NONE,
     POSITIVE_INTEGER,
@@ -39,8 +40,10 @@ from ..common import (
     is_real,
     one_of,
     running_as,
+    to_host,
 )
-from ._labels import UNKNOWN, codes_of, labelled
+from ._arrays import native
+from ._labels import UNKNOWN, codes_of, labelled, with_label
 from ._penalties import PENALTIES
 from ._pots_names import called_as_pots
 from .costs import COSTS, Cost, resolve
@@ -101,8 +104,6 @@ class SinkhornTransport(
 
     Attributes
     ----------
-    xs_, xt_ : ndarray of shape (n_source_samples, n_features), (n_target_samples, n_features)
-        The samples.
     mu_s_, mu_t_ : ndarray of shape (n_source_samples,), (n_target_samples,)
         Their weights.
     coupling_ : Plan
@@ -202,6 +203,7 @@ class SinkhornTransport(
         self.n_jobs = n_jobs
         self.backend = backend
 
+    @at_home
     def fit(self, X: Any, y: Any = None, Xt: Any = None, yt: Any = None) -> SinkhornTransport:
         """Find the plan from a source to a target.
 
@@ -222,22 +224,23 @@ class SinkhornTransport(
             The fitted estimator.
         """
         check_parameters(self, self._rules)
-        X = validate_data(self, X, dtype=FLOATS, order="C")
-        if Xt is not None:
-            Xt = validate_data(self, Xt, dtype=FLOATS, order="C", reset=False)
-            dtype = np.result_type(X, Xt)
-            X, Xt = (a.astype(dtype, copy=False) for a in (X, Xt))
-        self.xs_, self.xt_ = X, X if Xt is None else Xt
-        self.mu_s_ = self._weights_of(self.xs_)
-        self.mu_t_ = self.mu_s_ if Xt is None else self._weights_of(self.xt_)
-        self._codes = codes_of((y, yt), (self.xs_, self.xt_))
+        X = validated(self, X)
+        if Xt is None:
+            Xt = X
+        else:
+            X, Xt = together(X, validated(self, native(Xt), reset=False))
+        self._fit_X, self._fit_Xt = X, Xt
+        self.mu_s_ = self._weights_of(X)
+        self.mu_t_ = self.mu_s_ if Xt is X else self._weights_of(Xt)
+        self._codes = codes_of((y, yt), (X, Xt))
         start = time.perf_counter()
         with running_as(self):
             self._limit = self._largest_allowed()
             solved = solve(self._problem(self.epsilon), tol=self.tol, max_iter=self.max_iter)
             self.value_ = float(solved.value)
-        self.f_, self.g_, self.epsilon_ = solved.f, solved.g, solved.problem.epsilon
-        self.errors_ = np.asarray(solved.errors, np.float64)
+        self.f_, self.g_ = to_host(solved.f), to_host(solved.g)
+        self.epsilon_ = solved.problem.epsilon
+        self.errors_ = np.array([float(error) for error in solved.errors])
         self.n_iter_, self.converged_ = len(self.errors_), solved.converged
         if self.verbose:
             seconds = time.perf_counter() - start
@@ -247,6 +250,7 @@ class SinkhornTransport(
             )
         return self
 
+    @at_home
     def transform(self, X: Any) -> Array:
         """Carry source samples over to the target.
 
@@ -277,6 +281,7 @@ class SinkhornTransport(
         """
         return self.fit(X, y, Xt, yt).transform(X)
 
+    @at_home
     def inverse_transform(self, X: Any) -> Array:
         """Carry target samples over to the source.
 
@@ -292,6 +297,7 @@ class SinkhornTransport(
         """
         return self._moved(X, inverse=True)
 
+    @at_home
     def transform_labels(self, ys: Any) -> Array:
         """Carry labels of the source over to the target.
 
@@ -307,8 +313,9 @@ class SinkhornTransport(
             ``np.unique(ys)``.
         """
         check_is_fitted(self)
-        return self._shares(ys, self.xs_, "ys", inverse=True)
+        return self._shares(ys, self._fit_X, "ys", inverse=True)
 
+    @at_home
     def inverse_transform_labels(self, yt: Any) -> Array:
         """Carry labels of the target over to the source.
 
@@ -324,20 +331,33 @@ class SinkhornTransport(
             ``np.unique(yt)``.
         """
         check_is_fitted(self)
-        return self._shares(yt, self.xt_, "yt", inverse=False)
+        return self._shares(yt, self._fit_Xt, "yt", inverse=False)
 
     @property
     def coupling_(self) -> Plan:
         """The plan (n_source_samples, n_target_samples), which is not stored: see `Plan`."""
         check_is_fitted(self)
-        return Plan(self._problem(self.epsilon_), self.f_, self.g_)
+        f, g = (put(h, self._fit_X) for h in (self.f_, self.g_))
+        return Plan(self._problem(self.epsilon_), f, g)
+
+    @property
+    def xs_(self) -> Array:
+        """The source samples."""
+        check_is_fitted(self)
+        return to_host(self._fit_X)  # type: ignore[no-any-return]
+
+    @property
+    def xt_(self) -> Array:
+        """The target samples."""
+        check_is_fitted(self)
+        return to_host(self._fit_Xt)  # type: ignore[no-any-return]
 
     # --- Inside -----------------------------------------------------------------------------------
 
     def _weights_of(self, X: Array) -> Array:
         if self.distribution_estimation is None:
             return np.full(len(X), 1 / len(X))
-        weights = checked_weights(self.distribution_estimation(X), len(X))
+        weights = checked_weights(to_host(self.distribution_estimation(X)), len(X))
         if weights is None:
             what = "distribution_estimation to return a weight for each sample"
             raise ParameterError(expected(what, "None"))
@@ -347,37 +367,39 @@ class SinkhornTransport(
         """Return the cost between different labels."""
         if self._codes is None or np.isinf(self.limit_max):
             return np.inf
-        largest = resolve(self.cost).between(self.xs_, self.xt_).max(axis=1).max()
+        largest = resolve(self.cost).between(self._fit_X, self._fit_Xt).max(axis=1).max()
         return float(self.limit_max * largest)
 
     def _problem(self, epsilon: float | None) -> Problem:
         """Return the problem, whose points have their labels as a last feature if these count."""
-        x, y, cost = self.xs_, self.xt_, resolve(self.cost)
+        x, y, cost = self._fit_X, self._fit_Xt, resolve(self.cost)
+        a, b = put(self.mu_s_, x), put(self.mu_t_, x)
         if self._codes is not None:
-            x, y = (np.hstack(pair) for pair in zip((x, y), self._codes, strict=True))
+            x, y = (with_label(*pair) for pair in zip((x, y), self._codes, strict=True))
             cost = labelled(cost, self._limit)
-        return Problem(x, y, self.mu_s_, self.mu_t_, cost, epsilon, self.reach, self.penalty)
+        return Problem(x, y, a, a if y is x else b, cost, epsilon, self.reach, self.penalty)
 
-    def _moved(self, X: Any, inverse: bool) -> Array:
+    def _moved(self, X: Any, inverse: bool) -> Any:
         check_is_fitted(self)
-        rows, columns = (self.xt_, self.xs_) if inverse else (self.xs_, self.xt_)
-        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
-        points = X.astype(self.xs_.dtype, copy=False)
+        rows, columns = self._fit_X, self._fit_Xt
+        rows, columns = (columns, rows) if inverse else (rows, columns)
+        X = validated(self, X, reset=False)
+        points: Any = cast(put(X, rows) if isinstance(X, np.ndarray) else X, rows.dtype)
         plan = self.coupling_.T if inverse else self.coupling_
         if self._codes is not None:
-            if np.array_equal(points, rows):
-                points = None  # the plan's own, labels and all
-            else:
-                unknown = np.full((len(points), 1), UNKNOWN, points.dtype)
-                points = np.hstack([points, unknown])
+            is_own = points.shape == rows.shape and bool((points == rows).all())
+            # the plan's own rows have their labels
+            points = None if is_own else with_label(points, np.full(len(points), UNKNOWN))
         with running_as(self):
             moved = plan.conditional(points).mean(columns)
-        return moved.astype(X.dtype, copy=False)  # type: ignore[no-any-return]
+        return cast(moved, X.dtype)
 
     def _shares(self, labels: Any, samples: Array, name: str, inverse: bool) -> Array:
-        labels = check_array(labels, ensure_2d=False, dtype=None, input_name=name)
+        labels = check_array(to_host(labels), ensure_2d=False, dtype=None, input_name=name)
         check_consistent_length(labels, samples)
         classes, at = np.unique(labels, return_inverse=True)
         plan = self.coupling_.T if inverse else self.coupling_
         with running_as(self):
-            return plan.conditional().mean(np.eye(len(classes), dtype=samples.dtype)[at])  # type: ignore[no-any-return]
+            return plan.conditional().mean(
+                put(np.eye(len(classes), dtype=samples.dtype)[at], samples)
+            )  # type: ignore[no-any-return]
