@@ -38,3 +38,8 @@ def at_home(a: Any, x: Any) -> Any:
         return a
     torch = sys.modules["torch"]
     return torch.from_numpy(a) if isinstance(a, np.ndarray) else torch.from_dlpack(a)
+
+
+def library(x: Any) -> Any:
+    """Return the module of an array: NumPy, PyTorch or CuPy."""
+    return sys.modules[library_of(x)]
