@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -17,9 +18,7 @@ def native(x: Any) -> Any:
     x = x.detach()
     if x.device.type == "cpu":
         return x.numpy()
-    import cupy
-
-    return cupy.from_dlpack(x)
+    return importlib.import_module("cupy").from_dlpack(x)
 
 
 def namespace(x: Any) -> Any:

@@ -80,8 +80,9 @@ class Slopes(torch.autograd.Function):  # type: ignore[misc]
         found = {n: torch.zeros_like(tensors[n]) for n in places}
         for term in terms:
             outer = cotangent * term.factor
-            for n, slope in zip(term.sides, _of_points(term, tensors, outer), strict=True):
-                if n in found:
+            sides = tuple(n for n in term.sides if n in found)
+            if sides:
+                for n, slope in zip(sides, _of_points(term, tensors, outer, places), strict=True):
                     found[n] += slope
             for k, side in enumerate(term.sides):
                 if (weights := found.get(2 + side)) is not None:
@@ -101,15 +102,21 @@ class Slopes(torch.autograd.Function):  # type: ignore[misc]
         raise ArgumentError(expected(what, "second ones", cure))
 
 
-def _of_points(term: Term, tensors: tuple[Any, ...], outer: Any) -> Any:
-    """Return the gradients of source and target points, with a cotangent of the value."""
+def _of_points(
+    term: Term, tensors: tuple[Any, ...], outer: Any, places: tuple[int, ...]
+) -> tuple[Any, ...]:
+    """Return gradients, with a cotangent of the value, of those sides that are among the places."""
     plan = term.transport.plan
-    leaves = [tensors[side].detach().requires_grad_() for side in term.sides]
+    leaves = [tensors[side].detach().requires_grad_(side in places) for side in term.sides]
     with torch.enable_grad():
         sums = plan.of(*leaves).sum(axis=plan.ndim - 1)
     # a plan's derivative by a cost is -1 / epsilon of it
     weight = cast(outer * -term.transport.problem.epsilon, kind_of(sums)[0])
-    return torch.autograd.grad(sums, leaves, weight[..., None, None].expand_as(sums))
+    asked = [leaf for leaf in leaves if leaf.requires_grad]
+    found: tuple[Any, ...] = torch.autograd.grad(
+        sums, asked, weight[..., None, None].expand_as(sums)
+    )
+    return found
 
 
 def _of_weights(term: Term, k: int) -> Any:

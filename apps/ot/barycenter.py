@@ -136,8 +136,8 @@ def barycenter(
     pulls = [
         (constant(y), b, share) for y, b, share in zip(clouds, given, shares, strict=True) if share
     ]
-    # each as a problem of its own, which checks it
-    own = [Problem(y, y, b, b, epsilon=1.0) for y, b, _ in pulls]
+    # each as the target of a problem with the first, which checks it
+    own = [Problem(pulls[0][0], y, None, b, epsilon=1.0, reach=1.0) for y, b, _ in pulls]
     if (shape := next((p.y.shape for p in own if p.y.ndim != 2), None)) is not None:
         raise ShapeError(expected("clouds of shape (n_k, D)", f"shape {tuple(shape)}"))
     extent = sum(p * _variance(problem) for problem, (*_, p) in zip(own, pulls, strict=True)) ** 0.5
@@ -210,4 +210,5 @@ def _drawn(own: list[Problem], shares: list[float], n_points: Any, random_state:
     random_state = check_random_state(random_state)
     rows = random_state.choice(len(law), n_points, replace=False, p=law / law.sum())
     points = [native(problem.y) for problem in own]
-    return at_home(namespace(points[0]).concatenate(points)[np.sort(rows)], own[0].y)
+    xp = namespace(points[0])
+    return at_home(xp.concatenate(points)[xp.asarray(np.sort(rows))], own[0].y)

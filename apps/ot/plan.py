@@ -248,7 +248,8 @@ class Plan:
         x, y = cast(x, dtype), cast(y, dtype)
         p = self.problem
         C = p.cost.between(y, x).T if self.transposed else p.cost.between(x, y)
-        return C * (1 / p.epsilon)
+        over: LazyTensor = C * (1 / p.epsilon)
+        return over
 
     def of(self, x: Any, y: Any) -> LazyTensor:
         """Return the matrix as a formula of points of the rows and columns, instead of its own.
@@ -267,7 +268,8 @@ class Plan:
         values = check_array(values, what, "values")
         if values.ndim == 0 or values.shape[0 if values.ndim == 1 else -2] != N:
             raise ShapeError(expected(what, f"shape {tuple(values.shape)}"))
-        return Vj(cast(values[:, None] if values.ndim == 1 else values, self.dtype))
+        columns: LazyTensor = Vj(cast(values[:, None] if values.ndim == 1 else values, self.dtype))
+        return columns
 
     def returned(self, found: Any) -> Any:
         """Return what was found in the dtype of the points."""
@@ -284,15 +286,17 @@ class Plan:
 
 def _top(exponents: Any) -> Any:
     """Return the largest of the last axis, 0 if there is none."""
-    top = exponents.max(axis=-1, keepdims=True, initial=-np.inf)
     xp = namespace(exponents)
+    if not exponents.shape[-1]:
+        return xp.zeros((*exponents.shape[:-1], 1))
+    top = exponents.max(axis=-1, keepdims=True)
     return xp.where(xp.isfinite(top), top, 0)
 
 
 def _largest(exponents: Any) -> float:
     """Return the largest absolute value of those that are finite."""
-    sizes = abs(exponents)
-    return float(sizes[namespace(exponents).isfinite(sizes)].max(initial=0))
+    sizes = abs(exponents[namespace(exponents).isfinite(exponents)])
+    return float(sizes.max()) if sizes.size else 0.0
 
 
 def _wide(found: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_the_origin_has_no_direction(name: str, points: Array) -> None:
 
 def test_points_are_in_the_ball(points: Array) -> None:
     points[2] = 1
-    with pytest.raises(ArgumentError, match="inside of the ball.*norm of 1.732"):
+    with pytest.raises(ArgumentError, match=r"inside of the ball.*norm of 1\.732"):
         Problem(points, points, cost="poincare")
 
 
@@ -132,6 +133,14 @@ def test_a_function_is_a_cost(points: Array) -> None:
     stays = points[:, None, 2] == points[::-1, 2]
     assert plan.dense()[stays].sum() == pytest.approx(1, abs=1e-6)
     assert resolve(weighted).name == "weighted"
+
+
+def test_costs_can_be_pickled(cost: Cost, points: Array) -> None:
+    again = pickle.loads(pickle.dumps(cost))
+    assert again.name == cost.name
+    np.testing.assert_array_equal(
+        again.between(points, points).dense(), cost.between(points, points).dense()
+    )
 
 
 def test_wrong_costs_are_told(points: Array) -> None:

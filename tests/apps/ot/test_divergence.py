@@ -28,6 +28,8 @@ Array = np.ndarray[Any, Any]
 Measures = tuple[Array, Array, Array, Array]
 EPSILON = 0.1
 TOL = 1e-10
+NEAR: dict[str, float] = {"rtol": 100 * TOL, "atol": 10 * TOL}
+"""A value is off by the marginal error times potentials, which are some ten times as large."""
 
 
 @pytest.fixture
@@ -62,10 +64,10 @@ def test_values_are_those_of_a_matrix(measures: Measures, reach: float | None) -
         a = 3 * a
     how: dict[str, Any] = {"epsilon": EPSILON, "reach": reach, "tol": TOL}
     value = dense_value(x, y, a, b, rho)
-    np.testing.assert_allclose(transport_value(x, y, a, b, **how), value, rtol=1e-8)
+    np.testing.assert_allclose(transport_value(x, y, a, b, **how), value, **NEAR)
     own = dense_value(x, x, a, a, rho) + dense_value(y, y, b, b, rho)
     expected = value - own / 2 + EPSILON / 2 * (a.sum() - b.sum()) ** 2
-    np.testing.assert_allclose(sinkhorn_divergence(x, y, a, b, **how), expected, rtol=1e-7)
+    np.testing.assert_allclose(sinkhorn_divergence(x, y, a, b, **how), expected, **NEAR)
 
 
 def test_what_a_divergence_is_beside_pots(measures: Measures) -> None:
@@ -76,7 +78,7 @@ def test_what_a_divergence_is_beside_pots(measures: Measures) -> None:
     )
     pairs = [(x, y, a, b), (x, x, a, a), (y, y, b, b)]
     cross, *own = [solve(Problem(*p, epsilon=EPSILON), tol=TOL).parts.cost for p in pairs]
-    np.testing.assert_allclose(cross - sum(own) / 2, theirs, rtol=1e-6)
+    np.testing.assert_allclose(cross - sum(own) / 2, theirs, rtol=1e4 * TOL)  # of first order
 
 
 def test_laws_of_a_divergence(measures: Measures) -> None:
@@ -84,42 +86,43 @@ def test_laws_of_a_divergence(measures: Measures) -> None:
     how: dict[str, Any] = {"epsilon": EPSILON, "tol": TOL}
     S = sinkhorn_divergence(x, y, a, b, **how)
     assert S > 0
-    np.testing.assert_allclose(sinkhorn_divergence(y, x, b, a, **how), S, rtol=1e-8)
-    np.testing.assert_allclose(sinkhorn_divergence(x, x.copy(), a, a.copy(), **how), 0, atol=1e-9)
+    np.testing.assert_allclose(sinkhorn_divergence(y, x, b, a, **how), S, **NEAR)
+    np.testing.assert_allclose(sinkhorn_divergence(x, x.copy(), a, a.copy(), **how), 0, **NEAR)
     order = np.argsort(a)
     np.testing.assert_allclose(
-        sinkhorn_divergence(x, x[order], a, a[order], **how), 0, atol=1e-9
+        sinkhorn_divergence(x, x[order], a, a[order], **how), 0, **NEAR
     )  # of equal measures, whatever the order
-    np.testing.assert_allclose(sinkhorn_divergence(x, x + 0.5, a, a, **how), 3 / 4, rtol=1e-8)
+    np.testing.assert_allclose(sinkhorn_divergence(x, x + 0.5, a, a, **how), 3 / 4, **NEAR)
     twice = sinkhorn_divergence(x, x, 2 * a, a, **how, reach=0.6)
     assert twice > 0
 
 
 def test_measures_of_batches_dtypes_and_libraries(measures: Measures) -> None:
     x, y, a, b = measures
-    stack = [np.stack([v, v[::-1] / 2 if v.ndim == 1 else v[::-1] / 2]) for v in measures]
+    tol = 4 * eps(np.float32)
+    stack = [np.stack([v, v[::-1] / 2]) for v in measures]
     losses: list[Callable[..., Any]] = [
-        lambda *m: sinkhorn_divergence(*m, epsilon=EPSILON, tol=1e-6),
-        lambda *m: transport_value(*m, epsilon=EPSILON, tol=1e-6),
+        lambda *m: sinkhorn_divergence(*m, epsilon=EPSILON, tol=tol),
+        lambda *m: transport_value(*m, epsilon=EPSILON, tol=tol),
         squared_mmd,
         hausdorff,
     ]
     for loss in losses:
         alone = [loss(*(v[k] for v in stack)) for k in range(2)]
-        np.testing.assert_allclose(loss(*stack), alone, rtol=1e-5)
+        np.testing.assert_allclose(loss(*stack), alone, rtol=100 * tol)
         tensor = loss(*map(torch.tensor, measures))
         assert tensor.shape == ()
-        np.testing.assert_allclose(tensor, loss(*measures), rtol=1e-9)
+        np.testing.assert_allclose(tensor, loss(*measures), **NEAR)
         single = loss(*(torch.tensor(v, dtype=torch.float32) for v in measures))
         assert single.dtype == torch.float32
-        np.testing.assert_allclose(single, tensor, rtol=1e-4)
+        np.testing.assert_allclose(single, tensor, rtol=100 * tol)
         np.testing.assert_allclose(
-            loss(x.astype(np.float32), y.astype(np.float32), a, b), tensor, rtol=1e-4
+            loss(x.astype(np.float32), y.astype(np.float32), a, b), tensor, rtol=100 * tol
         )
 
 
 def test_divergences_are_of_measures_that_are_relaxed_alike(measures: Measures) -> None:
-    with pytest.raises(ArgumentError, match="one reach for both measures.*transport_value takes"):
+    with pytest.raises(ArgumentError, match=r"one reach for both measures.*transport_value takes"):
         sinkhorn_divergence(*measures, reach=(None, 1.0))
 
 
@@ -151,17 +154,21 @@ def test_the_energy_distance_is_scipys(rng: np.random.Generator) -> None:
     x, y = rng.random((30, 1)), rng.random((40, 1))
     found = squared_mmd(x, y, kernel="energy")
     # theirs is the root of it
-    np.testing.assert_allclose(found, energy_distance(x[:, 0], y[:, 0]) ** 2, rtol=1e-10)
+    np.testing.assert_allclose(
+        found, energy_distance(x[:, 0], y[:, 0]) ** 2, rtol=1000 * eps(np.float64)
+    )
 
 
 def test_a_kernel_may_be_a_function(measures: Measures) -> None:
     found = squared_mmd(*measures, kernel=lambda x, y: (-0.5 * x.sqdist(y) / 0.09).exp())
-    np.testing.assert_allclose(found, squared_mmd(*measures, scale=0.3), rtol=1e-10)
+    np.testing.assert_allclose(
+        found, squared_mmd(*measures, scale=0.3), rtol=1000 * eps(np.float64)
+    )
 
 
 def test_wrong_kernels_are_told(measures: Measures) -> None:
     x, y, a, b = measures
-    with pytest.raises(ArgumentError, match="kernel to be one of.*Did you mean 'gaussian'"):
+    with pytest.raises(ArgumentError, match=r"kernel to be one of.*Did you mean 'gaussian'"):
         squared_mmd(*measures, kernel="gausian")
     with pytest.raises(ArgumentError, match="scale to be a positive number, but got 0"):
         squared_mmd(*measures, scale=0)

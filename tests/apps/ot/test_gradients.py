@@ -69,7 +69,9 @@ def test_gradients_of_batches(measures: tuple[Tensor, ...]) -> None:
     for k in range(2):
         alone = torch.autograd.grad(loss(*(v[k] for v in stack)), stack, weight[k])
         for whole, part in zip(both, alone, strict=True):
-            torch.testing.assert_close(whole[k], part[k], rtol=1e-8, atol=1e-10)
+            torch.testing.assert_close(
+                whole[k], part[k], rtol=1e5 * EXACT["tol"], atol=1e3 * EXACT["tol"]
+            )
 
 
 def test_weights_of_0_have_gradients(measures: tuple[Tensor, ...]) -> None:
@@ -102,7 +104,8 @@ def test_gradients_in_float32(measures: tuple[Tensor, ...]) -> None:
             assert g.dtype == torch.float32
             assert g.shape == v.shape
             if iterations > 1:
-                torch.testing.assert_close(g.double(), exact, rtol=1e-3, atol=1e-4)
+                # two solutions, of marginal errors up to 1e-3
+                torch.testing.assert_close(g.double(), exact, rtol=1e-2, atol=1e-3)
 
 
 def test_only_what_is_asked_for(measures: tuple[Tensor, ...]) -> None:
