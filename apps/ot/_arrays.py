@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -17,9 +18,7 @@ def native(x: Any) -> Any:
     x = x.detach()
     if x.device.type == "cpu":
         return x.numpy()
-    import cupy
-
-    return cupy.from_dlpack(x)
+    return importlib.import_module("cupy").from_dlpack(x)
 
 
 def namespace(x: Any) -> Any:
@@ -38,3 +37,8 @@ def at_home(a: Any, x: Any) -> Any:
         return a
     torch = sys.modules["torch"]
     return torch.from_numpy(a) if isinstance(a, np.ndarray) else torch.from_dlpack(a)
+
+
+def library(x: Any) -> Any:
+    """Return the module of an array: NumPy, PyTorch or CuPy."""
+    return sys.modules[library_of(x)]

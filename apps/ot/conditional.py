@@ -74,7 +74,7 @@ class Conditional:
     @cached_property
     def matrix(self) -> LazyTensor:
         """The probabilities as a LazyTensor (..., n, N), in the dtype of the plan's pairs."""
-        p: LazyTensor = (self._exponents - Vi(self._totals[..., None])).exp()
+        p: LazyTensor = (self._exponents - Vi(self.totals[..., None])).exp()
         return p
 
     def mean(self, values: Any = None) -> Any:
@@ -160,5 +160,6 @@ class Conditional:
         return exponents
 
     @cached_property
-    def _totals(self) -> Any:
+    def totals(self) -> Any:
+        """Logarithms (..., n) of what probabilities are divided by."""
         return self._exponents.logsumexp(axis=len(self.shape) - 1)[..., 0]

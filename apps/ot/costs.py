@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from georeduce.engine import LazyTensor, ShapeError, Vi, Vj
@@ -79,6 +80,12 @@ class Cost:
     prepare: Callable[[Any], Any] = _as_they_are
     aliases: tuple[str, ...] = ()
 
+    def __reduce__(self) -> Any:
+        """Let costs of the table be found there, as their formulas cannot be pickled."""
+        if COSTS.get(self.name) is self:
+            return resolve, (self.name,)
+        return super().__reduce__()
+
     def of_distance(self, r: float) -> float:
         """Return the cost of a distance."""
         return float(r**self.degree)
@@ -121,6 +128,10 @@ class Cost:
 
 def _distance(x: LazyTensor, y: LazyTensor) -> Any:
     return x.sqdist(y).sqrt()
+
+
+def _power(p: float, x: LazyTensor, y: LazyTensor) -> Any:
+    return _distance(x, y) ** p  # the slope of the root at 0 is finite
 
 
 def _angle(u: LazyTensor, v: LazyTensor) -> Any:
@@ -184,8 +195,7 @@ def power(p: float) -> Cost:
     for cost in (COSTS["euclidean"], COSTS["sqeuclidean"]):
         if p == cost.degree:
             return cost
-    # the root first: its slope at 0 is finite
-    return Cost(f"power({p:g})", lambda x, y: _distance(x, y) ** float(p), float(p), True)
+    return Cost(f"power({p:g})", partial(_power, float(p)), float(p), True)
 
 
 def resolve(cost: Any) -> Cost:

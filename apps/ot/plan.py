@@ -95,8 +95,8 @@ class Plan:
     @cached_property
     def matrix(self) -> LazyTensor:
         """The plan as a LazyTensor (..., M, N), in the dtype in which pairs are computed."""
-        (x, u), (y, v) = self._sides
-        return self.matrix_of(x, u, y, v)
+        (x, _), (y, _) = self._sides
+        return self.of(x, y)
 
     def __matmul__(self, values: Any) -> Any:
         """Return sums over the columns, of the plan times values of theirs.
@@ -204,6 +204,20 @@ class Plan:
         """Sums of the rows: (..., M), float64, NumPy or CuPy."""
         return _wide(self.matrix.sum(axis=self.ndim - 1))
 
+    @cached_property
+    def excess(self) -> Any:
+        """Sums of the rows over their weights: (..., M), float64, NumPy or CuPy.
+
+        They are known where weights are 0 too.
+        """
+        p = self.problem
+        h, k, weights = (self.g, self.f, p.a) if self.transposed else (self.f, self.g, p.b)
+        xp = namespace(h)
+        with np.errstate(divide="ignore"):
+            top = _top(k / p.epsilon + xp.log(weights))
+        totals = native(self.conditional().totals).astype(np.float64)
+        return xp.exp(h / p.epsilon + top + totals)
+
     # --- What reductions are of -------------------------------------------------------------------
 
     @cached_property
@@ -218,8 +232,7 @@ class Plan:
             u, v = self.f / p.epsilon + xp.log(p.a), self.g / p.epsilon + xp.log(p.b)
         u, v = (v, u) if self.transposed else (u, v)
         x, y = (p.y, p.x) if self.transposed else (p.x, p.y)
-        top = v.max(axis=-1, keepdims=True, initial=-np.inf)
-        top = xp.where(xp.isfinite(top), top, 0)
+        top = _top(v)
         return (constant(x), u + top), (constant(y), v - top)
 
     @cached_property
@@ -235,10 +248,15 @@ class Plan:
         x, y = cast(x, dtype), cast(y, dtype)
         p = self.problem
         C = p.cost.between(y, x).T if self.transposed else p.cost.between(x, y)
-        return C * (1 / p.epsilon)
+        over: LazyTensor = C * (1 / p.epsilon)
+        return over
 
-    def matrix_of(self, x: Any, u: Any, y: Any, v: Any) -> LazyTensor:
-        """Return the plan of these points and exponents, (..., n) and native."""
+    def of(self, x: Any, y: Any) -> LazyTensor:
+        """Return the matrix as a formula of points of the rows and columns, instead of its own.
+
+        Of tensors that PyTorch follows it has derivatives, at fixed potentials.
+        """
+        (_, u), (_, v) = self._sides
         u, v = (cast(at_home(h, x), self.dtype)[..., None] for h in (u, v))
         pi: LazyTensor = (Vi(u) + Vj(v) - self.costs_of(x, y, self.dtype)).exp()
         return pi
@@ -250,7 +268,8 @@ class Plan:
         values = check_array(values, what, "values")
         if values.ndim == 0 or values.shape[0 if values.ndim == 1 else -2] != N:
             raise ShapeError(expected(what, f"shape {tuple(values.shape)}"))
-        return Vj(cast(values[:, None] if values.ndim == 1 else values, self.dtype))
+        columns: LazyTensor = Vj(cast(values[:, None] if values.ndim == 1 else values, self.dtype))
+        return columns
 
     def returned(self, found: Any) -> Any:
         """Return what was found in the dtype of the points."""
@@ -265,10 +284,19 @@ class Plan:
             raise ShapeError(expected(f"at most {LARGEST} numbers for dense()", got, cure))
 
 
+def _top(exponents: Any) -> Any:
+    """Return the largest of the last axis, 0 if there is none."""
+    xp = namespace(exponents)
+    if not exponents.shape[-1]:
+        return xp.zeros((*exponents.shape[:-1], 1))
+    top = exponents.max(axis=-1, keepdims=True)
+    return xp.where(xp.isfinite(top), top, 0)
+
+
 def _largest(exponents: Any) -> float:
     """Return the largest absolute value of those that are finite."""
-    sizes = abs(exponents)
-    return float(sizes[namespace(exponents).isfinite(sizes)].max(initial=0))
+    sizes = abs(exponents[namespace(exponents).isfinite(exponents)])
+    return float(sizes.max()) if sizes.size else 0.0
 
 
 def _wide(found: Any) -> Any:
