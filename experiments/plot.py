@@ -106,6 +106,26 @@ def gradients(lines: list[Line]) -> list[str]:
     return rows
 
 
+def transports(lines: list[Line]) -> list[str]:
+    """Return the table of transport: seconds to a marginal error, ours and the peers'."""
+    rows = [
+        "| transport | dtype | marginal error | seconds | ours is faster than |",
+        "|---|---|---:|---:|---|",
+    ]
+    for line in lines:
+        sizes = "{M:,} x {N:,}, D={D}".format(**line["sizes"])
+        for error, seconds in line["seconds_to"].items():
+            mine = seconds[harness.OURS]
+            told = ", ".join(
+                f"{name} x {times(s / mine)}"
+                for name, s in seconds.items()
+                if name != harness.OURS and mine is not None and s is not None
+            )
+            if told:
+                rows.append(f"| {sizes} | {line['dtype']} | {error} | {mine:.3f} | {told} |")
+    return rows
+
+
 def budgets(lines: list[Line]) -> list[str]:
     rows = ["| what | measured | budget | peer |", "|---|---:|---:|---|"]
     for line in lines:
@@ -164,8 +184,10 @@ def render() -> str:
         parts.append(
             "Forward and backward under PyTorch's autograd, float32; `torch` holds the matrices."
         )
+    solved = [line for line in found.get("ot", {}).values() if "seconds_to" in line]
+    parts += ["\n".join(transports(solved))] if solved else []
     parts += ["\n".join(budgets(rest))] if rest else []
-    return "\n\n".join([*parts, where([*fast.values(), *losses, *rest])])
+    return "\n\n".join([*parts, where([*fast.values(), *losses, *solved, *rest])])
 
 
 def updated(text: str) -> str:

@@ -85,6 +85,13 @@ def test_density_example() -> None:
     assert len(set(shown["clusters"].labels_)) == 8
 
 
+@pytest.mark.slow
+def test_transport_example() -> None:
+    shown = example("transport")
+    assert shown["adapted"].converged_
+    assert shown["model"].score(shown["clouds"], shown["labels"]) > 0.9
+
+
 def test_results_are_up_to_date() -> None:
     assert plot.updated(README) == README, "run: python -m experiments plot"
 
