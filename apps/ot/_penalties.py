@@ -13,13 +13,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ._arrays import namespace
+
+FAR = 40.0
+"""In rho: a potential at which exp(-f / rho), the mass that is still sent, is below rounding."""
+NEAR = -600.0
+"""In rho: a potential at which the mass that is made up leaves float64."""
+
 
 @dataclass(frozen=True)
 class Penalty(ABC):
     r"""A penalty :math:`\rho \varphi` on one marginal.
 
     It should be the case that ``step(f, epsilon)`` maximises ``dual(h) - epsilon exp((h - f) /
-    epsilon)`` over h, for each number by itself.
+    epsilon)`` over h, for each number by itself; that it is finite for an infinite f, a point from
+    which no mass can go; and that ``within(f)`` is the nearest potential that `dual` is of.
 
     Attributes
     ----------
@@ -41,6 +51,10 @@ class Penalty(ABC):
     def primal(self, marginal: Any, weights: Any, xp: Any) -> Any:
         """Return the penalty, point by point, of a marginal that is not the weights."""
 
+    @abstractmethod
+    def within(self, f: Any) -> Any:
+        """Return the potential, moved to where `dual` is defined and its exponentials finite."""
+
 
 class Balanced(Penalty):
     """None: the marginal is the weights."""
@@ -49,7 +63,8 @@ class Balanced(Penalty):
         super().__init__(float("inf"))
 
     def step(self, f: Any, epsilon: float) -> Any:
-        return f
+        # points without weight only: the others were refused
+        return namespace(f).where(f == np.inf, 0, f)
 
     def dual(self, f: Any, xp: Any) -> Any:
         return f
@@ -57,12 +72,15 @@ class Balanced(Penalty):
     def primal(self, marginal: Any, weights: Any, xp: Any) -> Any:
         return xp.zeros_like(weights)
 
+    def within(self, f: Any) -> Any:
+        return f
+
 
 class KullbackLeibler(Penalty):
     r""":math:`\rho \, KL(\pi 1 | a)`: mass that would cost more than some rho is left behind."""
 
     def step(self, f: Any, epsilon: float) -> Any:
-        return f / (1 + epsilon / self.rho)
+        return self.within(f / (1 + epsilon / self.rho))
 
     def dual(self, f: Any, xp: Any) -> Any:
         return -self.rho * xp.expm1(-f / self.rho)
@@ -72,18 +90,24 @@ class KullbackLeibler(Penalty):
         ratio = xp.where(some, marginal, 1) / xp.where(some, weights, 1)
         return self.rho * (marginal * xp.log(ratio) - marginal + weights)
 
+    def within(self, f: Any) -> Any:
+        return f.clip(NEAR * self.rho, FAR * self.rho)
+
 
 class TotalVariation(Penalty):
     r""":math:`\rho \, |\pi 1 - a|_1`: mass is created and destroyed at the price rho."""
 
     def step(self, f: Any, epsilon: float) -> Any:
-        return f.clip(-self.rho, self.rho)
+        return self.within(f)
 
     def dual(self, f: Any, xp: Any) -> Any:
         return f
 
     def primal(self, marginal: Any, weights: Any, xp: Any) -> Any:
         return self.rho * abs(marginal - weights)
+
+    def within(self, f: Any) -> Any:
+        return f.clip(-self.rho, self.rho)
 
 
 PENALTIES: dict[str, Callable[[float], Penalty]] = {
