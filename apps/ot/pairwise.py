@@ -132,7 +132,7 @@ class TransportKernel(
         What mass left behind costs, with `reach`.
     output : {"kernel", "divergence"}, default="kernel"
         What `transform` returns: the latter for neighbours with ``metric="precomputed"``.
-    tol : float, default=1e-4
+    tol : float, default=1e-5
         Marginal error, relative to the mass, up to which each plan is found. Errors of divergences
         are of second order in it.
     max_iter : int, default=1000
@@ -218,7 +218,7 @@ class TransportKernel(
         reach: Any = None,
         penalty: str = "kl",
         output: str = "kernel",
-        tol: float = 1e-4,
+        tol: float = 1e-5,
         max_iter: int = 1000,
         verbose: int = 0,
         n_jobs: int | None = None,
