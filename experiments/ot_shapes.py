@@ -19,7 +19,7 @@ from georeduce.apps.ot import Problem, solve
 Line = dict[str, Any]
 POINTS = 100_000
 ERROR = 0.01
-BLUR = 0.05
+BLUR = 0.02
 """Of the diameter: root of epsilon."""
 SECONDS, BYTES = 360.0, 300e6
 """What the transport of all the points may take."""
@@ -126,7 +126,7 @@ def report(line: Line) -> str:
 def matched(n: int, rng: np.random.Generator) -> tuple[Any, Any]:
     """Return points (n, 3) of the bunny, and where the plan takes each of them on the sphere."""
     x, y = bunny(n, rng), sphere(n, rng)
-    solved = solve(Problem(x, y, epsilon=0.002), tol=1e-2)
+    solved = solve(Problem(x, y, epsilon=5e-4), tol=1e-2)
     return x, solved.plan.conditional().mean()
 
 
@@ -144,8 +144,10 @@ def draw(file: Path, n: int = 30_000) -> None:
     figure, panels = plt.subplots(1, len(shares), figsize=(18, 5), layout="constrained")
     for panel, share in zip(panels, shares, strict=True):
         at = (1 - share) * x + share * moved
-        order = np.argsort(at[:, 2])  # the nearest last
-        panel.scatter(*at[order, :2].T, c=colours[order], s=14, linewidths=0)
+        order = np.argsort(at[:, 2])  # the nearest last, and the brightest
+        light = 0.4 + 0.6 * np.linspace(0, 1, len(order))[:, None]
+        area = 22 * (1 + 2 * share)  # what is stretched must not show what is behind
+        panel.scatter(*at[order, :2].T, c=light * colours[order], s=area, linewidths=0)
         panel.set(title=f"t = {share:g}", xlim=(-1.05, 1.05), ylim=(-1.05, 1.05))
         panel.set_aspect("equal")
         panel.set_axis_off()
