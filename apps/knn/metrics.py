@@ -28,7 +28,7 @@ from georeduce.engine import LazyTensor, ShapeError, Vi, Vj
 from georeduce.engine.errors import did_you_mean, expected
 from georeduce.engine.formula.scaling import plain
 
-from ..common import Array, ParameterError
+from ..common import Array, ParameterError, to_host
 
 Formula = Callable[..., LazyTensor]
 
@@ -134,17 +134,17 @@ def _on_sphere(points: Array) -> tuple[Array, ...]:
     """
     largest = np.abs(points).max(axis=1, keepdims=True)
     at_origin = largest == 0
-    unit = points / np.where(at_origin, 1, largest)  # first, or squares may overflow
-    unit /= np.where(at_origin, 1, np.linalg.norm(unit, axis=1, keepdims=True))
+    unit = points / (largest + at_origin)  # first, or squares may overflow
+    unit /= np.sqrt(np.square(unit).sum(axis=1, keepdims=True)) + at_origin
     return unit, at_origin.astype(points.dtype)
 
 
 def _in_ball(points: Array) -> tuple[Array, ...]:
     """Return the points and ``1 - |x|^2``, computed in float64 because it is small at the rim."""
     gap = 1 - np.einsum("nd,nd->n", points, points, dtype=np.float64)
-    outside = np.flatnonzero(~(gap > 0))
-    if outside.size:
-        row = outside[0]
+    if not (gap > 0).all():
+        gap = to_host(gap)
+        row = int((gap > 0).argmin())
         got = f"a norm of {float(np.sqrt(1 - gap[row])):.6g} in row {row}"
         cure = "Scale the points, or use another metric."
         raise ParameterError(expected("points inside of the unit ball for 'poincare'", got, cure))
