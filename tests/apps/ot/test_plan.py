@@ -235,7 +235,7 @@ def test_what_is_refused(solved: Transport, dtype: Any) -> None:
         plan.sum(axis=2)
     with pytest.raises(ShapeError, match=r"points of shape \(n, 3\), but got shape \(7,\)"):
         plan.conditional(ones)
-    with pytest.raises(DTypeError, match="values of the rows of the plan as a NumPy.*got list"):
+    with pytest.raises(DTypeError, match=r"values of the rows of the plan as a NumPy.*got list"):
         [1.0] @ plan
     with pytest.raises(ArgumentError, match="random_state"):
         plan.conditional().sample(random_state="now")
