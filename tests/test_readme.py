@@ -57,6 +57,18 @@ def test_torch_example() -> None:
 
 
 @pytest.mark.slow
+def test_losses_example() -> None:
+    shown = example("losses")
+    x, y, images = (shown[name].detach() for name in ("x", "y", "images"))
+    assert shown["loss"].item() == pytest.approx(
+        (y.mean(0) - x.mean(0)).square().sum().item(), rel=0.1
+    )
+    # downhill is where the plan goes
+    assert ((images - x) * -shown["x"].grad).sum() > 0
+    assert images.shape == x.shape
+
+
+@pytest.mark.slow
 def test_knn_example(capsys: pytest.CaptureFixture[str]) -> None:
     example("knn")
     assert "kneighborsclassifier__metric" in capsys.readouterr().out

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from georeduce.engine.arrays import library_of
+from georeduce.engine.arrays import kind_of, library_of
+
+from .._arrays import returned
 
 
 def native(x: Any) -> Any:
@@ -32,11 +34,8 @@ def constant(x: Any) -> Any:
 
 
 def at_home(a: Any, x: Any) -> Any:
-    """Return a native array in the library, and on the device, of another array, without a copy."""
-    if library_of(x) != "torch":
-        return a
-    torch = sys.modules["torch"]
-    return torch.from_numpy(a) if isinstance(a, np.ndarray) else torch.from_dlpack(a)
+    """Return a native array in the library, and on the device, of another array."""
+    return returned(a, kind_of(x)[1])
 
 
 def library(x: Any) -> Any:

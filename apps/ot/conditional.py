@@ -114,7 +114,7 @@ class Conditional:
         Returns
         -------
         array of integers, of shape (..., n)
-            Columns.
+            Columns; -1 where there is no law.
         """
         RANDOM_STATE.check("random_state", random_state)
         axis, N = len(self.shape) - 1, self.shape[-1]
@@ -139,7 +139,8 @@ class Conditional:
             below = sums <= share
             low = xp.where(below, upto, low).max(axis=-1, keepdims=True)
             high = xp.where(below, high, upto).min(axis=-1, keepdims=True)
-        return at_home(high[..., 0].astype(np.int64), self.x)
+        found = xp.where(xp.isfinite(totals), high, -1)
+        return at_home(found[..., 0].astype(np.int64), self.x)
 
     def dense(self) -> Any:
         """Return all probabilities, as an array (..., n, N), if they are not too many.

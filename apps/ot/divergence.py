@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from georeduce.engine.arrays import library_of
 from georeduce.engine.errors import expected
 
+from .._arrays import untraced
 from ..common import ParameterError
 from .problem import Problem
 from .result import Transport
@@ -44,6 +45,7 @@ Solve = Callable[..., tuple[Any, list[Term]]]
 """From x, y, a, b to the value of a loss, native, and what its derivatives are those of."""
 
 
+@untraced
 def transport_value(
     x: Any,
     y: Any,
@@ -92,6 +94,7 @@ def transport_value(
     return _loss(partial(_value, given, how), x, y, a, b)
 
 
+@untraced
 def sinkhorn_divergence(
     x: Any,
     y: Any,

@@ -10,11 +10,13 @@ from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import expected
 
+from .._arrays import untraced
 from ..common import ParameterError
 from ._arrays import at_home, library
 from .problem import Problem
 
 
+@untraced
 def hausdorff(
     x: Any,
     y: Any,

@@ -14,6 +14,7 @@ from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import did_you_mean, expected
 
+from .._arrays import untraced
 from ..common import POSITIVE_REAL, ParameterError
 from ._arrays import at_home, library, native
 from .problem import SAME_MASS, Problem
@@ -54,6 +55,7 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
+@untraced
 def squared_mmd(
     x: Any,
     y: Any,

@@ -116,6 +116,7 @@ class Plan:
 
     def __rmatmul__(self, values: Any) -> Any:
         """Return values (M,) or (..., E, M) times the plan: sums over the rows."""
+        values = check_array(values, "values of the rows of the plan", "values")
         if values.ndim < 2:
             return self.T @ values
         return (self.T @ values.swapaxes(-1, -2)).swapaxes(-1, -2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -150,6 +152,30 @@ def test_warnings_are_at_the_users_line(measures: tuple[Tensor, ...]) -> None:
     with pytest.warns(ConvergenceWarning) as seen:
         transport_value(*measures, reach=1.0, epsilon=1e-3, max_iter=1)
     assert seen[0].filename == __file__
+
+
+PROGRAM = """
+import torch
+from georeduce.apps.ot import hausdorff, sinkhorn_divergence, squared_mmd
+from georeduce.engine import options
+
+x, y = torch.rand(9, 2, dtype=torch.float64), torch.rand(8, 2, dtype=torch.float64)
+x.requires_grad_()
+with options(backend="numpy"):
+    for loss in (hausdorff, sinkhorn_divergence, squared_mmd):
+        value = torch.compile(lambda x: loss(2 * x, y), backend="eager")(x)
+        expected = loss(2 * x, y)
+        assert torch.equal(value, expected)
+        assert torch.equal(*(torch.autograd.grad(v, x)[0] for v in (value, expected)))
+"""
+
+
+@pytest.mark.slow
+def test_compiled_programs_leave_losses_to_python() -> None:
+    """In a process of its own, as torch.compile stays with one."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Graph break" not in done.stderr
 
 
 @pytest.mark.parametrize("kernel", ["gaussian", "laplacian", "energy"])

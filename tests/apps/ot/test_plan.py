@@ -11,7 +11,7 @@ from helpers import eps, sum_error
 from scipy.special import softmax
 
 from georeduce.apps.ot import Problem, Transport, solve
-from georeduce.engine import ArgumentError, ShapeError, options
+from georeduce.engine import ArgumentError, DTypeError, ShapeError, options
 
 Array = np.ndarray[Any, Any]
 EPSILON = 0.05
@@ -220,6 +220,9 @@ def test_infinite_costs_are_no_part_of_the_value(rng: np.random.Generator) -> No
     P, C = plan.dense(), ((x[:, None] - y) ** 2).sum(-1)
     assert (P[:15, 20:] == 0).all()
     np.testing.assert_allclose(plan.cost, (P * C).sum())
+    nowhere = plan.conditional(np.full((1, 3), 50.0))
+    assert np.isnan(nowhere.mean()).all()
+    assert nowhere.sample() == -1
 
 
 def test_what_is_refused(solved: Transport, dtype: Any) -> None:
@@ -232,6 +235,8 @@ def test_what_is_refused(solved: Transport, dtype: Any) -> None:
         plan.sum(axis=2)
     with pytest.raises(ShapeError, match=r"points of shape \(n, 3\), but got shape \(7,\)"):
         plan.conditional(ones)
+    with pytest.raises(DTypeError, match=r"values of the rows of the plan as a NumPy.*got list"):
+        [1.0] @ plan
     with pytest.raises(ArgumentError, match="random_state"):
         plan.conditional().sample(random_state="now")
 
