@@ -260,8 +260,9 @@ class TransportKernel(
             self.epsilon_ = self.epsilon or _usual_epsilon(self.clouds_, **problem)
             solver = self._solver()
             self.own_ = solver.own(self.clouds_)
-            self.gamma_ = self.gamma
-            if self.gamma_ is None:
+            if self.gamma is not None:
+                self.gamma_ = float(self.gamma)
+            else:
                 pairs = [(k, (k + n // 2) % n) for k in range(n)]
                 usual = solver.debiased(self.clouds_, self.clouds_, (self.own_,) * 2, pairs).mean()
                 self.gamma_ = float(1 / usual) if usual > 0 else 1.0

@@ -251,7 +251,7 @@ class SinkhornTransport(
         return self
 
     @at_home
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any) -> Any:
         """Carry source samples over to the target.
 
         Parameters
@@ -266,7 +266,7 @@ class SinkhornTransport(
         """
         return self._moved(X, inverse=False)
 
-    def fit_transform(self, X: Any, y: Any = None, Xt: Any = None, yt: Any = None) -> Array:
+    def fit_transform(self, X: Any, y: Any = None, Xt: Any = None, yt: Any = None) -> Any:
         """Find the plan, and carry the source samples over to the target.
 
         Parameters
@@ -282,7 +282,7 @@ class SinkhornTransport(
         return self.fit(X, y, Xt, yt).transform(X)
 
     @at_home
-    def inverse_transform(self, X: Any) -> Array:
+    def inverse_transform(self, X: Any) -> Any:
         """Carry target samples over to the source.
 
         Parameters
@@ -298,7 +298,7 @@ class SinkhornTransport(
         return self._moved(X, inverse=True)
 
     @at_home
-    def transform_labels(self, ys: Any) -> Array:
+    def transform_labels(self, ys: Any) -> Any:
         """Carry labels of the source over to the target.
 
         Parameters
@@ -316,7 +316,7 @@ class SinkhornTransport(
         return self._shares(ys, self._fit_X, "ys", inverse=True)
 
     @at_home
-    def inverse_transform_labels(self, yt: Any) -> Array:
+    def inverse_transform_labels(self, yt: Any) -> Any:
         """Carry labels of the target over to the source.
 
         Parameters
@@ -339,18 +339,6 @@ class SinkhornTransport(
         check_is_fitted(self)
         f, g = (put(h, self._fit_X) for h in (self.f_, self.g_))
         return Plan(self._problem(self.epsilon_), f, g)
-
-    @property
-    def xs_(self) -> Array:
-        """The source samples."""
-        check_is_fitted(self)
-        return to_host(self._fit_X)  # type: ignore[no-any-return]
-
-    @property
-    def xt_(self) -> Array:
-        """The target samples."""
-        check_is_fitted(self)
-        return to_host(self._fit_Xt)  # type: ignore[no-any-return]
 
     # --- Inside -----------------------------------------------------------------------------------
 
@@ -394,7 +382,7 @@ class SinkhornTransport(
             moved = plan.conditional(points).mean(columns)
         return cast(moved, X.dtype)
 
-    def _shares(self, labels: Any, samples: Array, name: str, inverse: bool) -> Array:
+    def _shares(self, labels: Any, samples: Array, name: str, inverse: bool) -> Any:
         labels = check_array(to_host(labels), ensure_2d=False, dtype=None, input_name=name)
         check_consistent_length(labels, samples)
         classes, at = np.unique(labels, return_inverse=True)
@@ -402,4 +390,4 @@ class SinkhornTransport(
         with running_as(self):
             return plan.conditional().mean(
                 put(np.eye(len(classes), dtype=samples.dtype)[at], samples)
-            )  # type: ignore[no-any-return]
+            )
