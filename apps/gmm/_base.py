@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from georeduce.engine.errors import warn
 
+from .._progress import Progress
 from ..common import (
     BACKEND,
     BOOLEAN,
@@ -36,7 +37,6 @@ from ..common import (
     running,
 )
 from ._covariances import COVARIANCES, Covariance
-from ._progress import Progress
 from ._start import STARTS
 from ._state import EMPTY, State, collapsed, reseeded
 from ._steps import CHUNK, Moments, Steps
@@ -157,7 +157,8 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         for run in range(1 if warm else self.n_init):
             first = self._recall(centre) if warm else self._first(steps, rng, floor)
             last: float = self.lower_bound_ if warm else -np.inf
-            with Progress(self, run) as progress:
+            title = f"Initialization {run}"
+            with Progress(title, self.max_iter, self.verbose, self.verbose_interval) as progress:
                 result = self._run(steps, first, last, floor, rng, progress)
             if best is None or result[1] > best[1]:
                 best = result
@@ -215,7 +216,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             state = self._updated(moments, floor, steps.eps, state)
             before, bound = bound, self._bound(state, steps.mean(sums), moments.entropy)
             bounds.append(bound)
-            progress.step(bound, bound - before)
+            progress.step(bound=f"{bound:.5f}", change=f"{bound - before:.1e}")
             lost = self._lost(state, steps)
             if seeds and lost and len(bounds) < self.max_iter:
                 seeds -= 1

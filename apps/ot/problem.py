@@ -58,8 +58,8 @@ class Problem:
         distance beyond which mass is left behind rather than moved, :math:`\rho = reach^p` for a
         cost of degree p.
     penalty : {"kl", "tv"}, default "kl"
-        What relaxed marginals cost: :math:`\rho` times the Kullback-Leibler divergence, or the total
-        variation, from the weights.
+        What relaxed marginals cost: :math:`\rho` times the Kullback-Leibler divergence, or the
+        total variation, from the weights.
 
     Raises
     ------
