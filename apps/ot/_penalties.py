@@ -72,8 +72,8 @@ class Balanced(Penalty):
         super().__init__(float("inf"))
 
     def step(self, f: Any, epsilon: float) -> Any:
-        # points without weight only: the others were refused
-        return namespace(f).where(f == np.inf, 0, f)
+        infinite = f == np.inf  # points without weight only: the others were refused
+        return namespace(f).where(infinite, 0, f) if bool(infinite.any()) else f
 
     def dual(self, f: Any, xp: Any) -> Any:
         return f

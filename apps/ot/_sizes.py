@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from georeduce.engine import DTypeError, ShapeError
 from georeduce.engine.arrays import cast, to_numpy
 
+from ._arrays import namespace, native
 from .problem import Problem
 
 SAMPLE = 64
@@ -20,15 +22,33 @@ SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 class Sizes:
     """What a sample of the costs tells.
 
+    Of a cost that holds arrays of its own, one row for each point and of the points' dtype, there
+    is no sample: all pairs are looked at, and computed in no other dtype.
+
     Attributes
     ----------
     largest : float
         The largest finite one.
     off : float
         How far costs computed in float32 are from those in float64, at most.
+    symmetric : bool
+        Whether the problem and its costs are their own mirror image.
+    only : dtype or None
+        The only dtype that pairs can be computed in.
     """
 
     def __init__(self, problem: Problem) -> None:
+        self.only = None
+        try:
+            self._sample(problem)
+        except (ShapeError, DTypeError):
+            self.only, self.symmetric = np.dtype(native(problem.x).dtype), False
+            C = problem.cost.between(native(problem.x), native(problem.y))
+            costs = C.max(axis=native(problem.x).ndim - 1)
+            self.largest = float(costs[namespace(costs).isfinite(costs)].max(initial=0))
+            self.off = float(np.finfo(np.float32).eps) * self.largest
+
+    def _sample(self, problem: Problem) -> None:
         x, y = (
             to_numpy(points[..., :: max(1, points.shape[-2] // SAMPLE), :])
             for points in (problem.x, problem.y)
@@ -42,6 +62,7 @@ class Sizes:
             self.largest = float(abs(exact[finite]).max(initial=0))
             off = abs(rough - np.where(finite, exact, 0))[finite].max(initial=0)
         self.off = float(off) if np.isfinite(off) else np.inf
+        self.symmetric = problem.is_symmetric and np.allclose(exact, exact.swapaxes(-1, -2))
 
     def rounding(self, dtype: Any, epsilon: float) -> float:
         """Return the error of an exponent, C / epsilon and what is added to it, in a dtype.
@@ -55,4 +76,6 @@ class Sizes:
 
     def dtype(self, epsilon: float, tol: float) -> Any:
         """Return the fastest type of numbers that resolves a marginal error."""
+        if self.only is not None:
+            return self.only
         return SINGLE if MARGIN * self.rounding(SINGLE, epsilon) <= tol else DOUBLE

@@ -69,7 +69,7 @@ class Softmin:
         result = -self.epsilon * (sums.astype(np.float64) + top)
         if not bool(result.min() > -np.inf):
             what = "a cost that is a number for each pair, or infinite"
-            cure = "Is it defined everywhere, and are its values above minus infinity?"
+            cure = "Is it defined everywhere? If it overflows, use other units."
             raise ParameterError(expected(what, "NaN or minus infinity", cure))
         return result
 

@@ -37,12 +37,15 @@ class Stage:
         In which pairs are computed.
     rounding : float
         Error of an exponent in this dtype.
+    symmetric : bool
+        Whether it is its own mirror image.
     """
 
     problem: Problem
     tol: float
     dtype: Any
     rounding: float
+    symmetric: bool
 
 
 def stages(
@@ -60,16 +63,20 @@ def stages(
 
     def stage(epsilon: float, tol: float, dtype: Any) -> Stage:
         smoother = problem if epsilon == problem.epsilon else problem.with_epsilon(epsilon)
-        return Stage(smoother, tol, dtype, sizes.rounding(dtype, epsilon))
+        return Stage(smoother, tol, dtype, sizes.rounding(dtype, epsilon), sizes.symmetric)
 
     ratio = first * sizes.largest / problem.epsilon
     count = math.ceil(math.log(ratio) / -math.log(scaling)) if ratio > 1 else 0
     for k in range(count, 0, -1):
         epsilon = problem.epsilon * scaling**-k
         yield stage(epsilon, NEAR, sizes.dtype(epsilon, NEAR))
-    near = max(tol, MARGIN * sizes.rounding(SINGLE, problem.epsilon))
+    if sizes.only is not None:
+        yield stage(problem.epsilon, tol, sizes.only)
+        return
+    off = sizes.rounding(SINGLE, problem.epsilon)
+    near = max(tol, MARGIN * off)
     if near == tol or near < NEAR:
-        yield stage(problem.epsilon, near, SINGLE)
+        yield stage(problem.epsilon, near - off, SINGLE)  # what rounding hides counts, too
     if near > tol:
         yield stage(problem.epsilon, tol, DOUBLE)
 

@@ -50,7 +50,7 @@ class Alternating:
         balanced = self.to_x(g)
         self.to_y.leave_out(unreached(balanced, p.a, along_x, "x"))
         self.g, self.f = g, along_x.step(balanced, self.epsilon)
-        mass = total(p.a, self.f, balanced, self.epsilon)
+        mass = marginal(p.a, self.f, balanced, self.epsilon).sum(-1)
         values = dual(p.a, self.f, along_x) + dual(p.b, g, along_y)
         return values - self.epsilon * mass
 
@@ -78,7 +78,7 @@ class Symmetric:
         self.balanced = self.to_x(g)
         self.to_x.leave_out(unreached(self.balanced, p.b, p.penalties[1], "y"))
         self.f = self.g = g
-        mass = total(p.b, g, self.balanced, self.epsilon)
+        mass = marginal(p.b, g, self.balanced, self.epsilon).sum(-1)
         return 2 * dual(p.b, g, p.penalties[1]) - self.epsilon * mass
 
     def step(self) -> tuple[Any, Any]:
@@ -115,6 +115,8 @@ def translation(problem: Problem, f: Any, g: Any) -> Any:
 def unreached(balanced: Any, weights: Any, penalty: Penalty, side: str) -> Any:
     """Return which points no mass reaches, from their half step; raise if theirs has to move."""
     lost = balanced == np.inf
+    if not bool(lost.any()):
+        return lost
     must = lost & (weights > 0)
     if isinstance(penalty, Balanced) and bool(must.any()):
         places = ", ".join(str(int(k[0])) for k in namespace(must).nonzero(must))
@@ -129,13 +131,10 @@ def dual(weights: Any, h: Any, penalty: Penalty) -> Any:
     return (weights * penalty.dual(h, namespace(h))).sum(-1)
 
 
-def total(weights: Any, h: Any, balanced: Any, epsilon: float) -> Any:
-    """Return the mass of a plan with potential h along one side, whose half step is `balanced`."""
-    return masses(weights, h, balanced, epsilon).sum(-1)
-
-
-def masses(weights: Any, h: Any, balanced: Any, epsilon: float) -> Any:
+def marginal(weights: Any, h: Any, balanced: Any, epsilon: float) -> Any:
     """Return the marginal of a plan with potential h, whose half step is `balanced`."""
+    if h is balanced:
+        return weights
     return weights * namespace(h).exp(((h - balanced) / epsilon).clip(max=LARGEST))
 
 
@@ -145,7 +144,7 @@ def marginal_error(weights: Any, h: Any, balanced: Any, new: Any, epsilon: float
     Of a plan with potential h along one side, (..., N), the half step T there and its proximal map
     `new`: without a penalty, the sum of differences of the marginal and the weights.
     """
-    wanted = masses(weights, new, balanced, epsilon)
-    off = abs(masses(weights, h, balanced, epsilon) - wanted).sum(-1)
+    wanted = marginal(weights, new, balanced, epsilon)
+    off = abs(marginal(weights, h, balanced, epsilon) - wanted).sum(-1)
     mass = wanted.sum(-1)
     return off / namespace(mass).where(mass > 0, mass, 1)

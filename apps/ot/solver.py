@@ -176,9 +176,9 @@ def iterate(
         Marginal errors by iteration.
     """
     problem = stage.problem
-    steps = (Symmetric if problem.is_symmetric else Alternating)(problem, stage.dtype, how)
+    steps = (Symmetric if stage.symmetric else Alternating)(problem, stage.dtype, how)
     along_x, along_y = problem.penalties
-    free = math.isinf(along_x.rho) and math.isinf(along_y.rho) and not problem.is_symmetric
+    free = math.isinf(along_x.rho) and math.isinf(along_y.rho) and not stage.symmetric
     acceleration = Acceleration(steps.weights, up_to_constants=free)
     slack = problem.epsilon * stage.rounding * problem.b.sum(-1)
     errors: list[Any] = []
