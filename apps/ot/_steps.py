@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from georeduce.engine.arrays import cast
 from georeduce.engine.errors import expected
 
 from ..common import ParameterError
@@ -39,7 +40,7 @@ class Alternating:
 
     def __init__(self, problem: Problem, dtype: Any, how: dict[str, Any]) -> None:
         self.problem, self.epsilon, self.weights = problem, problem.epsilon, problem.b
-        x, y = (native(points).astype(dtype, copy=False) for points in (problem.x, problem.y))
+        x, y = (cast(native(points), dtype) for points in (problem.x, problem.y))
         self.to_x = Softmin(problem.cost, x, y, problem.b, self.epsilon, "y", how)
         self.to_y = Softmin(problem.cost, x, y, problem.a, self.epsilon, "x", how)
 
@@ -69,7 +70,7 @@ class Symmetric:
 
     def __init__(self, problem: Problem, dtype: Any, how: dict[str, Any]) -> None:
         self.problem, self.epsilon, self.weights = problem, problem.epsilon, problem.b
-        y = native(problem.y).astype(dtype, copy=False)
+        y = cast(native(problem.y), dtype)
         self.to_x = Softmin(problem.cost, y, y, problem.b, self.epsilon, "y", how)
 
     def value(self, g: Any) -> Any:

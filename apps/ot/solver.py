@@ -129,7 +129,9 @@ def solve(
     with Progress("Transport", None, verbose) as progress:
         for stage in stages(problem, sizes, tol, scaling, first):
             last = stage.problem is problem
-            limit = max(1, max_iter - own) if last else PATIENCE
+            if own == max_iter:
+                break
+            limit = max_iter - own if last else PATIENCE
             foretold = path.at(stage.problem.epsilon)
             known = iterate(stage, g if foretold is None else foretold, limit, how, progress)
             f, g, onwards, seen = known
