@@ -40,6 +40,7 @@ class Acceleration:
         self.weights, self.up_to_constants = weights / xp.where(mass > 0, mass, 1), up_to_constants
         self._pairs: list[tuple[Any, Any, Any]] = []
         self._at: Any = None
+        self._step: Any = None
 
     def onwards(self, g: Any, new: Any) -> Any:
         """Return where to go from g, (..., N), of which the map's value is `new`."""

@@ -2,8 +2,8 @@ r"""THE table of penalties on marginals: what it costs that a plan's marginal is
 
 With the penalty :math:`\varphi` the dual of unbalanced transport is :math:`-\sum_i a_i
 \varphi^*(-f_i) - \dots`, and a Sinkhorn step is a balanced one followed by the proximal map of the
-conjugate (Séjourné, Feydy, Vialard, Trouvé & Peyré 2019, Sinkhorn divergences for unbalanced optimal
-transport, proposition 7).
+conjugate (Séjourné, Feydy, Vialard, Trouvé & Peyré 2019, Sinkhorn divergences for unbalanced
+optimal transport, proposition 7).
 """
 
 from __future__ import annotations
@@ -55,6 +55,19 @@ class Penalty(ABC):
     def within(self, f: Any) -> Any:
         """Return the potential, moved to where `dual` is defined and its exponentials finite."""
 
+    @property
+    def falls(self) -> float:
+        """How fast the logarithm of `slope` falls."""
+        return 0.0
+
+    def slope(self, f: Any) -> Any:
+        """Return the derivative of `dual`: the mass that a unit of weight sends at best."""
+        return namespace(f).ones(f.shape)
+
+    def room(self, f: Any) -> tuple[Any, Any]:
+        """Return how far down and up all of a potential, (..., M), may be moved."""
+        return -np.inf, np.inf
+
 
 class Balanced(Penalty):
     """None: the marginal is the weights."""
@@ -63,8 +76,8 @@ class Balanced(Penalty):
         super().__init__(float("inf"))
 
     def step(self, f: Any, epsilon: float) -> Any:
-        # points without weight only: the others were refused
-        return namespace(f).where(f == np.inf, 0, f)
+        infinite = f == np.inf  # points without weight only: the others were refused
+        return namespace(f).where(infinite, 0, f) if bool(infinite.any()) else f
 
     def dual(self, f: Any, xp: Any) -> Any:
         return f
@@ -90,6 +103,13 @@ class KullbackLeibler(Penalty):
         ratio = xp.where(some, marginal, 1) / xp.where(some, weights, 1)
         return self.rho * (marginal * xp.log(ratio) - marginal + weights)
 
+    @property
+    def falls(self) -> float:
+        return 1 / self.rho
+
+    def slope(self, f: Any) -> Any:
+        return namespace(f).exp(-f / self.rho)
+
     def within(self, f: Any) -> Any:
         return f.clip(NEAR * self.rho, FAR * self.rho)
 
@@ -108,6 +128,9 @@ class TotalVariation(Penalty):
 
     def within(self, f: Any) -> Any:
         return f.clip(-self.rho, self.rho)
+
+    def room(self, f: Any) -> tuple[Any, Any]:
+        return -self.rho - f.min(-1, keepdims=True), self.rho - f.max(-1, keepdims=True)
 
 
 PENALTIES: dict[str, Callable[[float], Penalty]] = {

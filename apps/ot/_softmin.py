@@ -1,6 +1,6 @@
 r"""The half step of Sinkhorn's algorithm, a log-sum-exp over pairs.
 
-.. math:: T_\varepsilon(g)_i = -\varepsilon \log \sum_j \exp(\log b_j + (g_j - C_{ij}) / \varepsilon)
+.. math:: T(g)_i = -\varepsilon \log \sum_j \exp(\log b_j + (g_j - C_{ij}) / \varepsilon)
 
 (Feydy, Séjourné, Vialard, Amari, Trouvé & Peyré 2019, Interpolating between optimal transport and
 MMD using Sinkhorn divergences, equation 10). Potentials are in float64, pairs in the dtype of the
@@ -69,10 +69,11 @@ class Softmin:
         result = -self.epsilon * (sums.astype(np.float64) + top)
         if not bool(result.min() > -np.inf):
             what = "a cost that is a number for each pair, or infinite"
-            cure = "Is it defined everywhere, and are its values above minus infinity?"
+            cure = "Is it defined everywhere? If it overflows, use other units."
             raise ParameterError(expected(what, "NaN or minus infinity", cure))
         return result
 
     def leave_out(self, which: Any) -> None:
         """Let points, (..., M) or (..., N) of truth values, not count from now on."""
-        self.log_weights = namespace(which).where(which, -np.inf, self.log_weights)
+        if bool(which.any()):
+            self.log_weights = namespace(which).where(which, -np.inf, self.log_weights)

@@ -12,13 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ._sizes import MARGIN, Sizes
+from ._sizes import DOUBLE, MARGIN, SINGLE, Sizes
 from .problem import Problem
 
-FIRST = 0.2
-"""Of the largest cost: the first regularisation."""
 NEAR = 0.05
 """Marginal error at which a stage before the last is over."""
 PATIENCE = 10
@@ -37,50 +33,52 @@ class Stage:
         With its regularisation.
     tol : float
         Marginal error at which it is over.
-    max_iter : int
-        Iterations after which it is over at the latest.
     dtype : dtype
         In which pairs are computed.
     rounding : float
         Error of an exponent in this dtype.
+    symmetric : bool
+        Whether it is its own mirror image.
     """
 
     problem: Problem
     tol: float
-    max_iter: int
     dtype: Any
     rounding: float
+    symmetric: bool
 
 
 def stages(
-    problem: Problem, tol: float, max_iter: int, scaling: float, first: float
+    problem: Problem, sizes: Sizes, tol: float, scaling: float, first: float
 ) -> Iterator[Stage]:
     """Yield the problem under regularisations from the size of its costs to its own.
 
-    Pairs are in float32 as far as this resolves what is asked of a stage, and in float64 from there.
+    Pairs are in float32 as far as this resolves what is asked of a stage, in float64 from there.
 
     Parameters
     ----------
     first : float
         The first regularisation, relative to the largest cost; 0 for the problem's own.
     """
-    sizes = Sizes(problem)
 
-    def stage(epsilon: float, tol: float, iterations: int, dtype: Any) -> Stage:
+    def stage(epsilon: float, tol: float, dtype: Any) -> Stage:
         smoother = problem if epsilon == problem.epsilon else problem.with_epsilon(epsilon)
-        return Stage(smoother, tol, iterations, dtype, sizes.rounding(dtype, epsilon))
+        return Stage(smoother, tol, dtype, sizes.rounding(dtype, epsilon), sizes.symmetric)
 
     ratio = first * sizes.largest / problem.epsilon
     count = math.ceil(math.log(ratio) / -math.log(scaling)) if ratio > 1 else 0
     for k in range(count, 0, -1):
         epsilon = problem.epsilon * scaling**-k
-        yield stage(epsilon, NEAR, PATIENCE, sizes.dtype(epsilon, NEAR))
-    single, double = np.dtype(np.float32), np.dtype(np.float64)
-    coarse = max(tol, MARGIN * sizes.rounding(single, problem.epsilon))
-    if coarse < NEAR or coarse == tol:
-        yield stage(problem.epsilon, coarse, max_iter, single)
-    if coarse > tol:
-        yield stage(problem.epsilon, tol, max_iter, double)
+        yield stage(epsilon, NEAR, sizes.dtype(epsilon, NEAR))
+    if sizes.only is not None:
+        yield stage(problem.epsilon, tol, sizes.only)
+        return
+    off = sizes.rounding(SINGLE, problem.epsilon)
+    near = max(tol, MARGIN * off)
+    if near == tol or near < NEAR:
+        yield stage(problem.epsilon, near - off, SINGLE)  # what rounding hides counts, too
+    if near > tol:
+        yield stage(problem.epsilon, tol, DOUBLE)
 
 
 class Path:

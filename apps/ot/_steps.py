@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from georeduce.engine.arrays import cast
 from georeduce.engine.errors import expected
 
 from ..common import ParameterError
 from ._arrays import namespace, native
 from ._penalties import Balanced, Penalty
 from ._softmin import Softmin
-from .problem import Problem
+from .problem import SAME_MASS, Problem
 
 LARGEST = 600.0
 """Exponents end here: errors stay finite, however far off a first guess is."""
@@ -39,7 +40,7 @@ class Alternating:
 
     def __init__(self, problem: Problem, dtype: Any, how: dict[str, Any]) -> None:
         self.problem, self.epsilon, self.weights = problem, problem.epsilon, problem.b
-        x, y = (native(points).astype(dtype, copy=False) for points in (problem.x, problem.y))
+        x, y = (cast(native(points), dtype) for points in (problem.x, problem.y))
         self.to_x = Softmin(problem.cost, x, y, problem.b, self.epsilon, "y", how)
         self.to_y = Softmin(problem.cost, x, y, problem.a, self.epsilon, "x", how)
 
@@ -48,9 +49,9 @@ class Alternating:
         p = self.problem
         along_x, along_y = p.penalties
         balanced = self.to_x(g)
-        leave_out(balanced, p.a, along_x, "x", self.to_y)
+        self.to_y.leave_out(unreached(balanced, p.a, along_x, "x"))
         self.g, self.f = g, along_x.step(balanced, self.epsilon)
-        mass = total(p.a, self.f, balanced, self.epsilon)
+        mass = marginal(p.a, self.f, balanced, self.epsilon).sum(-1)
         values = dual(p.a, self.f, along_x) + dual(p.b, g, along_y)
         return values - self.epsilon * mass
 
@@ -58,9 +59,10 @@ class Alternating:
         """Return the next potential, and the marginal error, (...), of the pair that is known."""
         p = self.problem
         balanced = self.to_y(self.f)
-        leave_out(balanced, p.b, p.penalties[1], "y", self.to_x)
+        self.to_x.leave_out(unreached(balanced, p.b, p.penalties[1], "y"))
         new = p.penalties[1].step(balanced, self.epsilon)
-        return new, marginal_error(p.b, self.g, balanced, new, self.epsilon)
+        error = marginal_error(p.b, self.g, balanced, new, self.epsilon)
+        return new - translation(p, self.f, new), error
 
 
 class Symmetric:
@@ -68,16 +70,16 @@ class Symmetric:
 
     def __init__(self, problem: Problem, dtype: Any, how: dict[str, Any]) -> None:
         self.problem, self.epsilon, self.weights = problem, problem.epsilon, problem.b
-        y = native(problem.y).astype(dtype, copy=False)
+        y = cast(native(problem.y), dtype)
         self.to_x = Softmin(problem.cost, y, y, problem.b, self.epsilon, "y", how)
 
     def value(self, g: Any) -> Any:
         """Return the value of the dual at g, (...), but for a constant."""
         p = self.problem
         self.balanced = self.to_x(g)
-        leave_out(self.balanced, p.b, p.penalties[1], "y", self.to_x)
+        self.to_x.leave_out(unreached(self.balanced, p.b, p.penalties[1], "y"))
         self.f = self.g = g
-        mass = total(p.b, g, self.balanced, self.epsilon)
+        mass = marginal(p.b, g, self.balanced, self.epsilon).sum(-1)
         return 2 * dual(p.b, g, p.penalties[1]) - self.epsilon * mass
 
     def step(self) -> tuple[Any, Any]:
@@ -88,18 +90,41 @@ class Symmetric:
         return (self.g + new) / 2, error
 
 
-def leave_out(balanced: Any, weights: Any, penalty: Penalty, side: str, back: Softmin) -> None:
-    """Let points that no mass reaches send none; raise where their mass has to go somewhere."""
+def translation(problem: Problem, f: Any, g: Any) -> Any:
+    """Return the constant, (..., 1), for which the dual at (f + c, g - c) is largest.
+
+    Half steps find it slowly where penalties are weak (Séjourné, Vialard & Peyré 2022, Faster
+    unbalanced optimal transport, section 3). There the mass that f sends, ``exp(-c / rho)`` times
+    as much for a constant, is the mass that g receives. With total variation it is the largest.
+    """
+    along_x, along_y = problem.penalties
+    if isinstance(along_x, Balanced) and isinstance(along_y, Balanced):
+        return 0.0
+    xp = namespace(f)
+    sent = (problem.a * along_x.slope(f)).sum(-1, keepdims=True)
+    received = (problem.b * along_y.slope(g)).sum(-1, keepdims=True)
+    falls = along_x.falls + along_y.falls
+    if falls:
+        some = (sent > 0) & (received > 0)
+        return xp.log(xp.where(some, sent, 1) / xp.where(some, received, 1)) / falls
+    (low, high), (less, more) = along_x.room(f), along_y.room(g)
+    unequal = abs(sent - received) > SAME_MASS * sent
+    best = xp.where(sent > received, xp.minimum(high, -less), xp.maximum(low, -more))
+    return xp.where(unequal & xp.isfinite(best), best, 0)
+
+
+def unreached(balanced: Any, weights: Any, penalty: Penalty, side: str) -> Any:
+    """Return which points no mass reaches, from their half step; raise if theirs has to move."""
     lost = balanced == np.inf
     if not bool(lost.any()):
-        return
-    if isinstance(penalty, Balanced) and bool((lost & (weights > 0)).any()):
-        row = tuple(int(k[0]) for k in namespace(lost).nonzero(lost & (weights > 0)))
+        return lost
+    must = lost & (weights > 0)
+    if isinstance(penalty, Balanced) and bool(must.any()):
+        places = ", ".join(str(int(k[0])) for k in namespace(must).nonzero(must))
         what = f"a finite cost for each point of {side} that has weight"
-        place = row[0] if len(row) == 1 else row
         cure = "Set reach, which lets mass be left behind, or use other units if costs overflow."
-        raise ParameterError(expected(what, f"infinite ones only for point {place}", cure))
-    back.leave_out(lost)
+        raise ParameterError(expected(what, f"none for the point at {places}", cure))
+    return lost
 
 
 def dual(weights: Any, h: Any, penalty: Penalty) -> Any:
@@ -107,13 +132,10 @@ def dual(weights: Any, h: Any, penalty: Penalty) -> Any:
     return (weights * penalty.dual(h, namespace(h))).sum(-1)
 
 
-def total(weights: Any, h: Any, balanced: Any, epsilon: float) -> Any:
-    """Return the mass of a plan with potential h along one side, whose half step is `balanced`."""
-    return masses(weights, h, balanced, epsilon).sum(-1)
-
-
-def masses(weights: Any, h: Any, balanced: Any, epsilon: float) -> Any:
+def marginal(weights: Any, h: Any, balanced: Any, epsilon: float) -> Any:
     """Return the marginal of a plan with potential h, whose half step is `balanced`."""
+    if h is balanced:
+        return weights
     return weights * namespace(h).exp(((h - balanced) / epsilon).clip(max=LARGEST))
 
 
@@ -123,7 +145,7 @@ def marginal_error(weights: Any, h: Any, balanced: Any, new: Any, epsilon: float
     Of a plan with potential h along one side, (..., N), the half step T there and its proximal map
     `new`: without a penalty, the sum of differences of the marginal and the weights.
     """
-    wanted = masses(weights, new, balanced, epsilon)
-    off = abs(masses(weights, h, balanced, epsilon) - wanted).sum(-1)
+    wanted = marginal(weights, new, balanced, epsilon)
+    off = abs(marginal(weights, h, balanced, epsilon) - wanted).sum(-1)
     mass = wanted.sum(-1)
     return off / namespace(mass).where(mass > 0, mass, 1)

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from georeduce.engine.errors import expected
 
 from .._arrays import at_home, validated
+from .._progress import Progress
 from ..common import (
     NONE,
     POSITIVE_REAL,
@@ -43,10 +44,11 @@ BATCH = 1 << 21
 
 @dataclass
 class _Solver:
-    """How all pairs of clouds are solved: keywords of `Problem`, and of `solve`."""
+    """How all pairs of clouds are solved: keywords of `Problem`, of `solve`, and progress."""
 
     problem: dict[str, Any]
     solve: dict[str, Any]
+    verbose: int
     iterations: int = 0
     """The most that any took."""
 
@@ -55,13 +57,15 @@ class _Solver:
     ) -> Array:
         """Return the value of each pair of clouds (i of the first, j of the second)."""
         found = np.empty(len(pairs))
-        for places in _batches(first, second, pairs):
-            i, j = zip(*(pairs[p] for p in places), strict=True)
-            x, a = stacked([first[k] for k in i])
-            y, b = (x, a) if first is second and i == j else stacked([second[k] for k in j])
-            solved = solve(Problem(x, y, a, b, **self.problem), **self.solve)
-            self.iterations = max(self.iterations, len(solved.errors))
-            found[places] = solved.value
+        with Progress("Clouds", None, self.verbose, step="Batch") as progress:
+            for places in _batches(first, second, pairs):
+                i, j = zip(*(pairs[p] for p in places), strict=True)
+                x, a = stacked([first[k] for k in i])
+                y, b = (x, a) if first is second and i == j else stacked([second[k] for k in j])
+                solved = solve(Problem(x, y, a, b, **self.problem), **self.solve)
+                self.iterations = max(self.iterations, len(solved.errors))
+                found[places] = solved.value
+                progress.step(pairs=str(len(places)))
         return found
 
     def own(self, clouds: Sequence[Cloud]) -> Array:
@@ -138,7 +142,7 @@ class TransportKernel(
     max_iter : int, default=1000
         The most iterations.
     verbose : int, default=0
-        Whether to print how many divergences there are.
+        Whether to show progress, a step for each batch of pairs.
     n_jobs : int or None, default=None
         Number of threads; -1 for all processors. None leaves it to the engine's options.
     backend : str, default="auto"
@@ -286,7 +290,6 @@ class TransportKernel(
         """
         check_is_fitted(self)
         clouds = self._checked(X, reset=False)
-        self._tell(len(clouds) * len(self.clouds_))
         pairs = [(i, j) for i in range(len(clouds)) for j in range(len(self.clouds_))]
         with running_as(self):
             solver = self._solver()
@@ -312,7 +315,6 @@ class TransportKernel(
         """
         clouds = self.fit(X).clouds_
         n = len(clouds)
-        self._tell(n * (n - 1) // 2)
         found = np.zeros((n, n))
         i, j = np.triu_indices(n, 1)
         with running_as(self):
@@ -327,7 +329,8 @@ class TransportKernel(
             "cost": self.cost, "epsilon": self.epsilon_, "reach": self.reach,
             "penalty": self.penalty,
         }  # fmt: skip
-        return _Solver(problem, {"tol": self.tol, "max_iter": self.max_iter})
+        how = {"tol": self.tol, "max_iter": self.max_iter}
+        return _Solver(problem, how, self.verbose)
 
     def _checked(self, X: Any, reset: bool) -> list[Cloud]:
         X = to_host(X)
@@ -341,10 +344,6 @@ class TransportKernel(
             what = f"points of {self.clouds_[0][0].shape[1]} features, as in training"
             raise ParameterError(expected(what, str(D)))
         return clouds
-
-    def _tell(self, pairs: int) -> None:
-        if self.verbose:
-            print(f"TransportKernel: {pairs} divergences")
 
     def _put_out(self, found: Array) -> Array:
         return found if self.output == "divergence" else np.exp(-self.gamma_ * found)

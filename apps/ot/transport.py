@@ -12,7 +12,6 @@ for any point x, as the potential of the sources is not in it.
 
 from __future__ import annotations
 
-import time
 from typing import Any, ClassVar
 
 import numpy as np
@@ -96,7 +95,7 @@ class SinkhornTransport(
     max_iter : int, default=1000
         The most iterations.
     verbose : int, default=0
-        Whether to print what was found.
+        Whether to show progress: a bar if tqdm is installed, else lines.
     n_jobs : int or None, default=None
         Number of threads; -1 for all processors. None leaves it to the engine's options.
     backend : str, default="auto"
@@ -233,21 +232,15 @@ class SinkhornTransport(
         self.mu_s_ = self._weights_of(X)
         self.mu_t_ = self.mu_s_ if Xt is X else self._weights_of(Xt)
         self._codes = codes_of((y, yt), (X, Xt))
-        start = time.perf_counter()
         with running_as(self):
             self._limit = self._largest_allowed()
-            solved = solve(self._problem(self.epsilon), tol=self.tol, max_iter=self.max_iter)
+            how = {"tol": self.tol, "max_iter": self.max_iter, "verbose": self.verbose}
+            solved = solve(self._problem(self.epsilon), **how)
             self.value_ = float(solved.value)
         self.f_, self.g_ = to_host(solved.f), to_host(solved.g)
         self.epsilon_ = solved.problem.epsilon
         self.errors_ = np.array([float(error) for error in solved.errors])
         self.n_iter_, self.converged_ = len(self.errors_), solved.converged
-        if self.verbose:
-            seconds = time.perf_counter() - start
-            print(
-                f"SinkhornTransport: {self.n_iter_} iterations, marginal error "
-                f"{self.errors_[-1]:.2g}, {seconds:.2f} s"
-            )
         return self
 
     @at_home
