@@ -85,8 +85,8 @@ class SinkhornTransport(
     limit_max : float, default=np.inf
         With labels of both, the cost between two that are of different known labels is raised to
         this many times the largest cost. Infinite: they exchange no mass at all. For that there
-        must be enough mass of each label, or without one, in the other; else there is no plan, and
-        a warning that none was found.
+        must be enough mass of each label, or without one, in the other. Else there is no plan,
+        which an error tells if a sample can go nowhere, and a warning if samples together cannot.
     distribution_estimation : callable or None, default=None
         From samples (n_samples, n_features) to their weights (n_samples,), which are normalised
         unless there is a `reach`. By default all weigh the same.

@@ -20,7 +20,7 @@ from sklearn.model_selection import GridSearchCV
 
 from georeduce.apps.gmm import BayesianGaussianMixture, GaussianMixture, KernelDensity, KMeans
 from georeduce.apps.knn import KNeighborsClassifier, KNeighborsRegressor, NearestNeighbors
-from georeduce.apps.ot import SinkhornTransport
+from georeduce.apps.ot import SinkhornTransport, _sizes
 from georeduce.engine import ArgumentError, DTypeError, options
 
 N, M, D, K = 24, 9, 3, 2
@@ -29,6 +29,8 @@ NEAR = float(np.sqrt(eps(np.float64)))
 """Relative: iterations amplify rounding, but not by 10^7."""
 DRAWN = {"random_state": 0, "init_params": "random_from_data", "max_iter": 3, "tol": 0.0}
 WEIGHTED = ("sample_weight",)
+ON_THE_WAY = {"errors_"}
+"""Attributes that tell of iterations in float32, whose rounding is the backend's own."""
 
 
 def named(model: Any) -> str:
@@ -56,7 +58,7 @@ CASES = [
             BayesianGaussianMixture(n_components=K, covariance_type="diag", **DRAWN),
         )
     ),
-    (SinkhornTransport(0.1, tol=NEAR), "transform inverse_transform", ()),
+    (SinkhornTransport(1.0, tol=NEAR), "transform inverse_transform", ()),
 ]
 """Estimators, the methods that take X, and what else their fit takes here."""
 each_case = pytest.mark.parametrize(
@@ -68,6 +70,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.fixture
 def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A double with two devices."""
+    # transport looks at the costs of a sample on the host, which is not to be all of them
+    monkeypatch.setattr(_sizes, "SAMPLE", 4)
     return fake_cupy.install(monkeypatch)
 
 
@@ -307,7 +311,7 @@ def test_arrays_of_a_gpu(
         np.testing.assert_allclose(a, exact[name], rtol=NEAR, atol=NEAR, err_msg=name)
     for name, a in public(theirs).items():
         assert type(getattr(ours, name)) is type(a), name
-        if not isinstance(a, dict | str):
+        if not isinstance(a, dict | str) and name not in ON_THE_WAY:
             np.testing.assert_allclose(getattr(ours, name), a, rtol=NEAR, atol=NEAR, err_msg=name)
 
 

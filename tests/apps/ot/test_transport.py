@@ -82,6 +82,14 @@ def test_new_samples_have_no_label(data: Data) -> None:
     assert np.abs(model.transform(Xs)[:30] - model.transform(Xs[:30])).max() > NEAR
 
 
+def test_labels_without_a_partner_are_told(data: Data) -> None:
+    given = data | {"yt": np.zeros(80, int)}
+    with pytest.raises(ParameterError, match="a finite cost for each point of x"):
+        SinkhornTransport(epsilon=0.1).fit(**given)
+    moved = SinkhornTransport(epsilon=0.1, limit_max=2).fit_transform(**given)
+    assert np.isfinite(moved).all()
+
+
 def test_labels_may_be_words(data: Data) -> None:
     words = np.array(["a", "b", "c"])
     named = data | {"ys": words[data["ys"]], "yt": words[np.abs(data["yt"])]}
