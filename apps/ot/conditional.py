@@ -125,7 +125,7 @@ class Conditional:
         exponents = Vj(self._v[..., None]) - self.plan.costs_of(x, y, FLOAT64)
         totals = exponents.logsumexp(axis=axis)
         numbers = Vj(xp.arange(N, dtype=FLOAT64)[:, None])
-        upto = xp.empty((*self.shape[:-1], PARTS))
+        upto = xp.empty((*self.shape[:-1], PARTS), FLOAT64)
         # as booleans are 0 and 1, a product is a sum over the columns up to a threshold
         cumulative = (exponents - Vi(totals)).exp() * (numbers <= Vi(upto))
         low = xp.full((*self.shape[:-1], 1), -1.0)
