@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from georeduce.engine import LazyTensor, ShapeError, Vi, Vj
+from georeduce.engine import DTypeError, LazyTensor, ShapeError, Vi, Vj
 from georeduce.engine.arrays import cast, check_array, kind_of
 from georeduce.engine.errors import expected
 
@@ -245,7 +245,17 @@ class Plan:
         own = kind_of(self.problem.x)[0]
         # where mass is, C / epsilon is about the sum of the two
         size = sum(_largest(exponents) for _, exponents in self._sides)
-        return own if size * float(np.finfo(own).eps) <= self.accuracy else np.dtype(np.float64)
+        return own if size * float(np.finfo(own).eps) <= self.accuracy else self.widest
+
+    @cached_property
+    def widest(self) -> np.dtype[Any]:
+        """float64, but for a cost that holds arrays of its own, of the dtype of the points."""
+        (x, _), (y, _) = self._sides
+        try:
+            self.costs_of(x, y, np.dtype(np.float64))
+        except DTypeError:
+            return kind_of(x)[0]
+        return np.dtype(np.float64)
 
     def costs_of(self, x: Any, y: Any, dtype: np.dtype[Any]) -> LazyTensor:
         """Return costs over epsilon, of rows x (..., M, D) and columns y, in a dtype."""
