@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 PARTS = 16
 """Into how many parts a pass of sampling cuts what is left of the columns."""
-FLOAT64 = np.dtype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,17 +117,17 @@ class Conditional:
         """
         RANDOM_STATE.check("random_state", random_state)
         axis, N = len(self.shape) - 1, self.shape[-1]
-        x, y = native(self.x), native(self._y)
+        x, y, dtype = native(self.x), native(self._y), self.plan.widest
         xp = namespace(x)
         drawn = check_random_state(random_state).random_sample(self.shape[:-1])
-        # in float64, or cumulative probabilities would not tell a million columns apart
-        exponents = Vj(self._v[..., None]) - self.plan.costs_of(x, y, FLOAT64)
+        # in float64, as float32 would not tell the columns apart where they are a million
+        exponents = Vj(cast(self._v, dtype)[..., None]) - self.plan.costs_of(x, y, dtype)
         totals = exponents.logsumexp(axis=axis)
-        numbers = Vj(xp.arange(N, dtype=FLOAT64)[:, None])
-        upto = xp.empty((*self.shape[:-1], PARTS))
+        numbers = Vj(xp.arange(N, dtype=dtype)[:, None])
+        upto = xp.empty((*self.shape[:-1], PARTS), dtype)
         # as booleans are 0 and 1, a product is a sum over the columns up to a threshold
         cumulative = (exponents - Vi(totals)).exp() * (numbers <= Vi(upto))
-        low = xp.full((*self.shape[:-1], 1), -1.0)
+        low = xp.full((*self.shape[:-1], 1), -1, dtype)
         high = xp.full_like(low, N - 1.0)
         share = None
         while bool((high - low > 1).any()) or share is None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from georeduce.engine import LazyTensor, ShapeError, Vi, Vj
+from georeduce.engine import DTypeError, LazyTensor, ShapeError, Vi, Vj
 from georeduce.engine.arrays import to_numpy
 from georeduce.engine.errors import did_you_mean, expected
 
@@ -110,7 +110,15 @@ class Cost:
         ParameterError, ShapeError
             If the formula returns anything else, or the cost has no meaning for one of the points.
         """
-        C = self.formula(Vi(self.prepare(x)), Vj(self.prepare(y)))
+        rows, columns = Vi(self.prepare(x)), Vj(self.prepare(y))
+        try:
+            C = self.formula(rows, columns)
+        except (ShapeError, DTypeError) as error:
+            error.add_note(
+                f"In the cost {self.name}, of {x.shape[-2]} and {y.shape[-2]} points. What it holds"
+                " besides is of other ones: make it features of the points."
+            )
+            raise
         what = f"the cost {self.name} to return a LazyTensor of dimension 1, a cost for each pair"
         cure = "Reduce the features, for example with .sum(-1)."
         if not isinstance(C, LazyTensor):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from georeduce.engine import LazyTensor, ShapeError, Vi, Vj
+from georeduce.engine import DTypeError, LazyTensor, ShapeError, Vi, Vj
 from georeduce.engine.arrays import cast, check_array, kind_of
 from georeduce.engine.errors import expected
 
@@ -27,7 +27,7 @@ from .problem import Problem
 LARGEST = 1 << 26
 """Numbers that are stored at most: half a gigabyte in float64."""
 DIGITS = 1e-4
-"""Relative error of a plan's entries above which pairs are computed in float64."""
+"""Relative error of a plan's entries above which pairs are computed in float64, if none is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,8 @@ class Plan:
         Potential of the targets.
     transposed : bool
         Whether rows are targets and columns sources.
+    accuracy : float
+        What the rounding of pairs may add to the relative error of its numbers.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class Plan:
     f: Any
     g: Any
     transposed: bool = False
+    accuracy: float = DIGITS
 
     # NumPy would take a plan for a number
     __array_ufunc__ = None
@@ -242,7 +245,17 @@ class Plan:
         own = kind_of(self.problem.x)[0]
         # where mass is, C / epsilon is about the sum of the two
         size = sum(_largest(exponents) for _, exponents in self._sides)
-        return own if size * float(np.finfo(own).eps) <= DIGITS else np.dtype(np.float64)
+        return own if size * float(np.finfo(own).eps) <= self.accuracy else self.widest
+
+    @cached_property
+    def widest(self) -> np.dtype[Any]:
+        """float64, but for a cost that holds arrays of its own, of the dtype of the points."""
+        (x, _), (y, _) = self._sides
+        try:
+            self.costs_of(x, y, np.dtype(np.float64))
+        except DTypeError:
+            return kind_of(x)[0]
+        return np.dtype(np.float64)
 
     def costs_of(self, x: Any, y: Any, dtype: np.dtype[Any]) -> LazyTensor:
         """Return costs over epsilon, of rows x (..., M, D) and columns y, in a dtype."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ._arrays import namespace
-from .plan import Plan
+from .plan import DIGITS, Plan
 from .problem import Problem
 
 
@@ -82,5 +82,6 @@ class Transport:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan, of shape (..., M, N), which is not stored."""
-        return Plan(self.problem, self.f, self.g)
+        """The plan, of shape (..., M, N), which is not stored: as accurate as its marginals."""
+        accuracy = min(DIGITS, float(self.errors[-1].max())) if self.errors else DIGITS
+        return Plan(self.problem, self.f, self.g, accuracy=accuracy)

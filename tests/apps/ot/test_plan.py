@@ -11,7 +11,7 @@ from helpers import eps, sum_error
 from scipy.special import softmax
 
 from georeduce.apps.ot import Problem, Transport, solve
-from georeduce.engine import ArgumentError, DTypeError, ShapeError, options
+from georeduce.engine import ArgumentError, DTypeError, ShapeError, Vi, options
 
 Array = np.ndarray[Any, Any]
 EPSILON = 0.05
@@ -207,6 +207,23 @@ def test_costs_may_be_one_sided(rng: np.random.Generator) -> None:
     plan = solve(problem).plan
     np.testing.assert_allclose(plan.T.dense(), plan.dense().T)
     np.testing.assert_allclose(plan.T.conditional(y[:2]).mean(), plan.T.conditional().mean()[:2])
+
+
+def test_costs_with_arrays_of_their_own(rng: np.random.Generator, dtype: Any) -> None:
+    x, y = rng.random((30, 3)).astype(dtype), rng.random((40, 3)).astype(dtype)
+    more = Vi(rng.random((30, 1)).astype(dtype))
+    problem = Problem(x, y, cost=lambda x, y: x.sqdist(y) + more, epsilon=EPSILON)
+    plan = Transport(problem, np.zeros(30), np.zeros(40), (np.float64(1e-9),), True).plan
+    assert plan.dtype == dtype
+    P = plan.dense()
+    np.testing.assert_allclose(plan.T.sum(axis=1), P.sum(0), rtol=sum_error(dtype, 30) * 2)
+    upto = (P / P.sum(1, keepdims=True)).cumsum(axis=1)
+    share = np.random.RandomState(0).random_sample((30, 1))
+    drawn = plan.conditional().sample(0)
+    # in float32 a threshold may be on the other side of a number
+    assert (drawn == (upto <= share).sum(axis=1)).mean() > 0.9
+    with pytest.raises(ShapeError, match=r"got 3 and 30.*\n.*make it features of the points"):
+        plan.conditional(x[:3]).mean()
 
 
 def test_infinite_costs_are_no_part_of_the_value(rng: np.random.Generator) -> None:
