@@ -136,7 +136,7 @@ class TransportKernel(
         What mass left behind costs, with `reach`.
     output : {"kernel", "divergence"}, default="kernel"
         What `transform` returns: the latter for neighbours with ``metric="precomputed"``.
-    tol : float, default=1e-5
+    tol : float, default=1e-6
         Marginal error, relative to the mass, up to which each plan is found. Errors of divergences
         are of second order in it.
     max_iter : int, default=1000
@@ -222,7 +222,7 @@ class TransportKernel(
         reach: Any = None,
         penalty: str = "kl",
         output: str = "kernel",
-        tol: float = 1e-5,
+        tol: float = 1e-6,
         max_iter: int = 1000,
         verbose: int = 0,
         n_jobs: int | None = None,
