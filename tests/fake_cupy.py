@@ -167,7 +167,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  (CuPy's name)
     def all(self, axis: Any = None, keepdims: bool = False) -> ndarray:
         return self._method("all", axis=axis, keepdims=keepdims)
 
-    def clip(self, min: Any = None, max: Any = None) -> ndarray:  # noqa: A002  (CuPy's names)
+    def clip(self, min: Any = None, max: Any = None) -> ndarray:
         return self._method("clip", min, max)
 
     def argmin(self, axis: Any = None) -> ndarray:

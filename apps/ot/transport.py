@@ -234,11 +234,11 @@ class SinkhornTransport(
         self._codes = codes_of((y, yt), (X, Xt))
         with running_as(self):
             self._limit = self._largest_allowed()
-            how = {"tol": self.tol, "max_iter": self.max_iter, "verbose": self.verbose}
-            solved = solve(self._problem(self.epsilon), **how)
+            problem = self._problem(self.epsilon)
+            solved = solve(problem, tol=self.tol, max_iter=self.max_iter, verbose=self.verbose)
             self.value_ = float(solved.value)
         self.f_, self.g_ = to_host(solved.f), to_host(solved.g)
-        self.epsilon_ = solved.problem.epsilon
+        self.epsilon_ = problem.epsilon
         self.errors_ = np.array([float(error) for error in solved.errors])
         self.n_iter_, self.converged_ = len(self.errors_), solved.converged
         return self

@@ -194,9 +194,11 @@ def test_wrong_data_is_told(data: Data) -> None:
         model.transform_labels(data["ys"][:-1])
 
 
-def test_labels_are_the_last_feature(rng: np.random.Generator) -> None:
-    cost = labelled(Cost("nothing", lambda x, y: 0 * x.sqdist(y)), 7.0)
+@pytest.mark.parametrize("limit", [7.0, 1.0], ids=["dearer", "cheaper"])
+def test_labels_are_the_last_feature(rng: np.random.Generator, limit: float) -> None:
+    cost = labelled(Cost("two", lambda x, y: 0 * x.sqdist(y) + 2), limit)
     labels = np.array([[0.0], [1.0], [-1.0]])
     points = np.hstack([rng.random((3, 2)), labels])
-    expected = [[0, 7, 0], [7, 0, 0], [0, 0, 0]]
+    clash = max(limit, 2)
+    expected = [[2, clash, 2], [clash, 2, 2], [2, 2, 2]]
     np.testing.assert_array_equal(cost.between(points, points).dense(), expected)
