@@ -114,9 +114,10 @@ def run(n: int = POINTS, write: bool = True) -> Line:
 def report(line: Line) -> str:
     """Return the line for people."""
     return (
-        f"bunny: {line['sizes']['M']:,} points to as many, error {line['error']:.2g} after"
-        f" {line['iterations']} iterations, {line['seconds']:.1f} s (at most {SECONDS:g}),"
-        f" {line['peak_bytes'] / 1e6:.0f} MB above the inputs (at most {BYTES / 1e6:g})"
+        f"The surface of a bunny to a sphere, {line['sizes']['M']:,} points to as many: a marginal"
+        f" error of {line['error']:.2g} after {line['iterations']} iterations in"
+        f" {line['seconds']:.0f} s (at most {SECONDS:g}), {line['peak_bytes'] / 1e6:.0f} MB above"
+        f" the inputs (at most {BYTES / 1e6:g})"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments import figure, growth, harness
+from experiments import figure, growth, harness, ot_shapes
 
 Line = dict[str, Any]
 README = harness.ROOT / "README.md"
@@ -224,8 +224,10 @@ def render() -> str:
             " scikit-learn's densities, on its one thread, are of 500 queries: that ratio is of the"
             " times for a pair."
         )
-    solved = [line for line in found.get("ot", {}).values() if "seconds_to" in line]
+    moved = list(found.get("ot", {}).values())
+    solved = [line for line in moved if "seconds_to" in line]
     parts += ["\n".join(transports(solved))] if solved else []
+    parts += [ot_shapes.report(line) + "." for line in moved if line["case"] == "bunny"]
     parts += ["\n".join(budgets(rest))] if rest else []
     return "\n\n".join([*parts, where([*fast.values(), *losses, *fits, *solved, *rest])])
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import harness, ot_colours, ot_figure, ot_peers, ot_shapes
+from experiments import harness, ot_colours, ot_figure, ot_peers, ot_shapes, plot
 from experiments import ot as ot_experiment
 from georeduce.apps.ot import solve
 
@@ -39,6 +39,18 @@ def test_curves(lazy: bool, results: Path) -> None:
     assert ot_experiment.measured() == [json.loads(json.dumps(line))]
     ot_figure.draw([line], results / "curves.png")
     assert (results / "curves.png").stat().st_size > 0
+
+
+def test_the_table_of_times(results: Path) -> None:
+    seconds = {harness.OURS: 0.25, "POT": 10.0, "POT lazy": None}
+    line = {
+        "sizes": {"M": 5000, "N": 5000, "D": 3},
+        "dtype": "float64",
+        "seconds_to": {"0.01": seconds, "0.001": seconds | {"POT": None}},
+    }
+    *_, last = table = plot.transports([line])
+    assert last == "| 5,000 x 5,000, D=3 | float64 | 0.01 | 0.250 | POT x 40 |"
+    assert len(table) == 3
 
 
 def test_errors_are_of_both_marginals() -> None:

@@ -135,6 +135,8 @@ class SinkhornTransport(
     sinkhorntransport__Xt=Xt)`` trains the classifier on source samples that were moved to the
     target. ``predict`` moves what it gets too, so that it is for more samples of the source; those
     of the target go to the last step, ``pipeline[-1].predict(Xt)``, as they are there already.
+    scikit-learn's cross-validation splits an `Xt` that happens to have as many rows as X, as it
+    does with weights.
 
     Without `Xt` the target is the source: what comes out is a smoothed X, by the symmetric kernel
     whose rows and columns sum up to 1.
