@@ -13,7 +13,7 @@ import numpy as np
 from georeduce.engine import LazyTensor
 from georeduce.engine.arrays import check_array, library_of
 
-FLOAT64 = np.dtype(np.float64)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _NAMES = {"asinh": "arcsinh", "atanh": "arctanh"}  # NumPy before 2 and CuPy know these only
 
 
@@ -31,6 +31,16 @@ def apply(name: str, v: Any) -> Any:
 def total(v: Any) -> Any:
     """Return the sum of the components, an axis of length 1."""
     return v.sum(-1) if isinstance(v, LazyTensor) else v.sum(-1, keepdims=True)
+
+
+def join(a: Any, b: Any) -> Any:
+    """Return the components of one, then those of the other."""
+    if isinstance(a, LazyTensor):
+        return a.concat(b)
+    module = module_of(a)
+    lead = np.broadcast_shapes(tuple(a.shape[:-1]), tuple(b.shape[:-1]))
+    parts = [module.broadcast_to(v, (*lead, v.shape[-1])) for v in (a, b)]
+    return module.concatenate(parts, axis=-1)
 
 
 def pick(condition: Any, a: Any, b: Any) -> Any:
@@ -59,6 +69,27 @@ def unit(v: Any) -> Any:
     """Return vectors divided by their norms; 0 stays."""
     size = length(v)
     return v / pick(size > 0, size, 1.0)
+
+
+def turn(v: Any, before: tuple[Any, Any, Any], after: tuple[Any, Any, Any]) -> Any:
+    """Return vectors turned in a plane, from a direction before to one after; the rest stays.
+
+    Parameters
+    ----------
+    v : array of shape (..., D)
+        Vectors in an orthonormal frame.
+    before, after : tuples of three arrays of shape (..., D)
+        The direction, and the two unit vectors of the plane (or 0), in the frames before and after.
+    """
+    e, p, q = before
+    c, s = total(e * p), total(e * q)
+    along, across = total(v * p), total(v * q)
+    rest = v - along * p - across * q
+    e, p, q = after
+    cos, sin = total(e * p), total(e * q)
+    cos, sin = c * cos + s * sin, c * sin - s * cos
+    cos = pick((cos == 0) & (sin == 0), 1.0 + 0 * cos, cos)  # no directions: nothing moves
+    return rest + (cos * along - sin * across) * p + (sin * along + cos * across) * q
 
 
 def points(x: Any, name: str = "x") -> Any:
