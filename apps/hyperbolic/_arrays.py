@@ -50,6 +50,14 @@ def pick(condition: Any, a: Any, b: Any) -> Any:
     return module_of(condition).where(condition, a, b)
 
 
+def root(v: Any) -> Any:
+    """Return the square root, whose derivative at 0 is 0: PyTorch's would be infinite."""
+    if isinstance(v, LazyTensor):
+        return v.sqrt()
+    some = v > 0
+    return pick(some, apply("sqrt", pick(some, v, 1.0)), 0.0 * v)
+
+
 def length(v: Any) -> Any:
     """Return the Euclidean norm, an axis of length 1, of vectors of any size.
 
@@ -62,7 +70,7 @@ def length(v: Any) -> Any:
     some = (largest > 0) & (largest < np.inf)
     scale = pick(some, largest, 1.0)
     square = total((v / scale) ** 2)
-    return pick(some, scale * apply("sqrt", pick(some, square, 1.0)), largest)
+    return pick(some, scale * root(square), largest)
 
 
 def unit(v: Any) -> Any:

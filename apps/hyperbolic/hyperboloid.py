@@ -16,7 +16,7 @@ import numpy as np
 from georeduce.engine.arrays import cast, to_numpy
 
 from ..exact import square_sum, two_product, two_sum
-from ._arrays import FLOAT32, FLOAT64, apply, join, length, pick, total, turn, unit
+from ._arrays import FLOAT32, FLOAT64, apply, join, length, pick, root, total, turn, unit
 from ._model import Features, log_scale, refuse
 from ._space import HyperbolicSpace
 
@@ -34,7 +34,7 @@ class Hyperboloid(HyperbolicSpace):
 
     for points at distances r from (R, 0) in directions n: the law of cosines as a sum of positive
     terms. The time coordinate follows from the others, and is only checked. Points may be as far as
-    some 300 R from (R, 0).
+    some 300 R from (R, 0). PyTorch's derivatives at (R, 0) itself are 0, where n has none.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Hyperboloid(HyperbolicSpace):
             lambda at: f"x_0 = {to_numpy(time)[at][0]:.6g} for {to_numpy(exact)[at][0]:.6g}",
             "Let project find x_0.",
         )
-        rho, low = _root(*square_sum(space))
+        rho, low = _two_root(*square_sum(space))
         some = rho > 0
         size = pick(some, rho, 1.0)
         n = space / size
@@ -72,7 +72,7 @@ class Hyperboloid(HyperbolicSpace):
         n_low = ((space - p) - lost - n * low) / size
         square, lost = two_product(rho, rho)
         one, more = two_sum(square, 1.0)
-        cosh, cosh_low = _root(one, more + lost + 2 * rho * low)
+        cosh, cosh_low = _two_root(one, more + lost + 2 * rho * low)
         a, lost = two_sum(rho, cosh)
         return n, n_low, a, lost + low + cosh_low, rho
 
@@ -90,8 +90,8 @@ class Hyperboloid(HyperbolicSpace):
         (nx, mx, ax, bx, px), (ny, my, ay, by, py) = x, y
         turned = (ny - nx) + (my - mx)
         risen = ((ay - ax) + (by - bx)) * ((0.5 / apply("sqrt", ax)) * (1 / apply("sqrt", ay)))
-        across = length(turned) * ((0.5 * apply("sqrt", px)) * apply("sqrt", py))
-        return turned, risen, apply("sqrt", risen * risen + across * across)
+        across = length(turned) * ((0.5 * root(px)) * root(py))
+        return turned, risen, root(risen * risen + across * across)
 
     def _half_sinh(self, x: Features, y: Features) -> Any:
         return self._parts(x, y)[2]
@@ -175,12 +175,12 @@ class Hyperboloid(HyperbolicSpace):
         return self.radius * np.eye(1, D + 1)[0]
 
 
-def _root(high: Any, low: Any) -> tuple[Any, Any]:
+def _two_root(high: Any, low: Any) -> tuple[Any, Any]:
     """Return the root of a number in two parts, in two parts."""
-    root = apply("sqrt", high)
-    square, lost = two_product(root, root)
-    some = root > 0
-    return root, pick(some, ((high - square) - lost + low) / (2 * pick(some, root, 1.0)), 0.0)
+    found = root(high)
+    square, lost = two_product(found, found)
+    some = found > 0
+    return found, pick(some, ((high - square) - lost + low) / (2 * pick(some, found, 1.0)), 0.0)
 
 
 def _versed(a: Any, rho: Any) -> Any:
