@@ -6,11 +6,12 @@ Knows no iteration.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from georeduce.engine import Vi, Vj
+from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.errors import expected
 
 from ..common import Array, ParameterError
@@ -37,6 +38,11 @@ def order_of(X: Array) -> Array:
     return np.argsort(keys, kind="stable")
 
 
+def _euclidean(rows: Array, columns: Array) -> LazyTensor:
+    found: LazyTensor = Vi(rows).sqdist(Vj(columns))
+    return found
+
+
 def plus_plus(
     X: Array,
     n_clusters: int,
@@ -44,6 +50,7 @@ def plus_plus(
     order: Array,
     random_state: np.random.RandomState,
     run: dict[str, Any],
+    squares: Callable[[Array, Array], LazyTensor] = _euclidean,
 ) -> Array:
     """Draw seeds by greedy k-means++ (Arthur and Vassilvitskii, SODA 2007).
 
@@ -65,6 +72,8 @@ def plus_plus(
         What draws.
     run : dict
         Keywords of reductions.
+    squares : callable
+        The squared distances of samples as rows and others as columns.
 
     Returns
     -------
@@ -75,15 +84,15 @@ def plus_plus(
     trials = 2 + int(math.log(n_clusters))
     seeds = np.empty((n_clusters, X.shape[1]), X.dtype)
     seeds[0] = X[_draw(mass, order, random_state.uniform(size=1))[0]]
-    closest = Vi(X).sqdist(Vj(seeds[:1])).min(axis=1, **run)[:, 0]
+    closest = squares(X, seeds[:1]).min(axis=1, **run)[:, 0]
     mass_j = Vj(mass[:, None].astype(X.dtype))
     for k in range(1, n_clusters):
         shares = mass * closest
         candidates = X[_draw(shares, order, random_state.uniform(size=trials))]
-        left = Vi(candidates).sqdist(Vj(X)).minimum(Vj(closest[:, None])) * mass_j
+        left = squares(candidates, X).minimum(Vj(closest[:, None])) * mass_j
         seeds[k] = candidates[left.sum(axis=1, **run)[:, 0].argmin()]
-        squares = Vi(X).sqdist(Vj(seeds[k : k + 1])).min(axis=1, **run)
-        closest = np.minimum(closest, squares[:, 0])
+        nearer = squares(X, seeds[k : k + 1]).min(axis=1, **run)
+        closest = np.minimum(closest, nearer[:, 0])
     return seeds
 
 

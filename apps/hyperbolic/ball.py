@@ -44,17 +44,17 @@ class PoincareBall(HyperbolicSpace):
     >>> ball = PoincareBall()
     >>> x, y = np.array([0.5, 0.0]), np.array([[0.0, 0.5], [-0.5, 0.0]])
     >>> ball.distance(x, y).round(6)
-    array([1.688237, 2.197225])
+    array([1.6807  , 2.197225])
     >>> ball.exp(x, ball.log(x, y)).round(6)
     array([[ 0. ,  0.5],
-           [-0.5, -0. ]])
+           [-0.5,  0. ]])
 
     A formula, of points that are rows and points that are columns:
 
     >>> from georeduce.engine import Vi, Vj
     >>> ball.distance(Vi(y), Vj(y)).max(axis=1, backend="numpy").round(6)
-    array([[1.688237],
-           [1.688237]])
+    array([[1.6807],
+           [1.6807]])
     """
 
     def _features(self, x: Any) -> Features:

@@ -36,7 +36,7 @@ class HalfSpace(HyperbolicSpace):
     >>> import numpy as np
     >>> from georeduce.apps.hyperbolic import HalfSpace
     >>> space = HalfSpace()
-    >>> float(space.distance([0.0, 1.0], [0.0, np.e]))
+    >>> float(space.distance([0.0, 1.0], [0.0, np.e]).round(6))
     1.0
     >>> space.geodesic([-1.0, 1.0], [1.0, 1.0], 0.5).round(6)
     array([0.      , 1.414214])
