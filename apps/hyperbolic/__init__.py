@@ -2,8 +2,8 @@
 
 `PoincareBall`, `Hyperboloid` and `HalfSpace` are the models: distances (of arrays, or as formulas
 of two LazyTensors), maps, geodesics, means. Samples of `HyperbolicKMeans` and
-`RiemannianGaussianMixture` are points of them. Neighbors and their votes need nothing of their own:
-they are ``georeduce.apps.knn.KNeighborsClassifier(metric="poincare")``, whose formula is the ball's.
+`RiemannianGaussianMixture` are points of them. Votes of neighbors need nothing of their own: they
+are ``georeduce.apps.knn.KNeighborsClassifier(metric="poincare")``, whose formula is the ball's.
 """
 
 from __future__ import annotations

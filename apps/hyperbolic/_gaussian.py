@@ -62,8 +62,8 @@ def mode(sigma: Array, D: int) -> Array:
     return found
 
 
-def radial(sigma: Array, D: int) -> tuple[Array, Array]:
-    """Return the logarithm of zeta, and the mean of r^2, in units of the radius.
+def radial(sigma: Array, D: int) -> tuple[Array, Array, Array]:
+    """Return the logarithm of zeta, and the mean and variance of r^2, in units of the radius.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def radial(sigma: Array, D: int) -> tuple[Array, Array]:
 
     Returns
     -------
-    log_zeta, mean_square : ndarrays of shape (K,)
+    log_zeta, mean_square, variance : ndarrays of shape (K,)
         Right to some 1e-13, or some roundings where that is more.
     """
     sigma = np.asarray(sigma, float)
@@ -83,9 +83,11 @@ def radial(sigma: Array, D: int) -> tuple[Array, Array]:
     r = low[:, None] + (high - low)[:, None] * (_NODES + 1) / 2
     values = _log_density(r, sigma[:, None], D) + np.log(_WEIGHTS * (high - low)[:, None] / 2)
     total = logsumexp(values, axis=1)
-    mean_square = (np.exp(values - total[:, None]) * r * r).sum(axis=1)
+    shares, squares = np.exp(values - total[:, None]), r * r
+    mean_square = (shares * squares).sum(axis=1)
+    variance = (shares * (squares - mean_square[:, None]) ** 2).sum(axis=1)
     sphere = np.log(2) + D / 2 * np.log(np.pi) - gammaln(D / 2)
-    return total + sphere, mean_square
+    return total + sphere, mean_square, variance
 
 
 def width(mean_square: Array, D: int) -> Array:
@@ -103,14 +105,14 @@ def width(mean_square: Array, D: int) -> Array:
     ndarray of shape (K,)
         Widths: at most that of flat space, ``sqrt(mean_square / D)``.
     """
-    high = 0.5 * np.log(mean_square / D)
-    low = high - 8  # r is at most of the order of D sigma^2 where that is not small
-    for _ in range(52):
-        middle = (low + high) / 2
-        above = radial(np.exp(middle), D)[1] > mean_square
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    found: Array = np.exp((low + high) / 2)
-    return found
+    sigma: Array = np.sqrt(mean_square / D)
+    for _ in range(50):  # Newton's method in logarithms, where slopes are from 2 to 4
+        _, found, variance = radial(sigma, D)
+        step = np.log(found / mean_square) * found * sigma**2 / variance
+        sigma = sigma * np.exp(-step)
+        if (abs(step) <= 1e-12).all():
+            break
+    return sigma
 
 
 def drawn(sigma: float, D: int, n: int, rng: Any) -> Array:
