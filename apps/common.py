@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 
 from georeduce.engine import ArgumentError
+from georeduce.engine.arrays import library_of, to_numpy
 from georeduce.engine.backends import backend_names
 from georeduce.engine.errors import did_you_mean, expected
 
@@ -83,6 +84,11 @@ def is_real(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating)
 
 
+def is_array_like(value: Any) -> bool:
+    """Return whether a value is a list or an array of any library."""
+    return hasattr(value, "__len__") and not isinstance(value, str)
+
+
 def one_of(*names: str, cure: str = "") -> Rule:
     """Return the rule that a parameter is one of these strings."""
     *others, last = map(repr, names)
@@ -144,13 +150,18 @@ def running(estimator: Any) -> dict[str, Any]:
     return {"backend": backend, "n_threads": estimator.n_jobs}
 
 
+def to_host(x: Any) -> Any:
+    """Return an array of PyTorch or CuPy as one of NumPy, and anything else as it is."""
+    return to_numpy(x) if library_of(x) in ("torch", "cupy") else x
+
+
 def checked_weights(sample_weight: Any, n_samples: int) -> Array | None:
     """Return the weights of samples in float64, None if there are none.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_samples,), number or None
-        As the user passed it.
+        As the user passed it, of any library: there is one number for each sample.
     n_samples : int
         How many samples there are.
 
@@ -164,7 +175,7 @@ def checked_weights(sample_weight: Any, n_samples: int) -> Array | None:
     if is_real(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
     weights: Array = check_array(
-        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+        to_host(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
     )
     if weights.shape != (n_samples,):
         what = f"sample_weight of shape ({n_samples},), one for each sample"

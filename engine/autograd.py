@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from .backends import get_backend, run
@@ -17,7 +18,8 @@ from .backends._base import Data, Task, make_task
 from .config import get_options, options
 from .errors import ArgumentError, BackendError, expected
 from .formula.backward import differentiable
-from .formula.expr import Expr, substitute, variable, variables
+from .formula.expr import Expr
+from .matrix import every_pair
 from .pullback import Compute, Picks, pull_back, push_forward, with_indices
 
 torch: Any = importlib.import_module("torch")
@@ -95,21 +97,26 @@ def dense(task: Task, data: Data) -> Tensor:
 
     They are the rows of one column: what is computed of them has derivatives as all else.
     """
-    axes = {v.params[1]: v.params[0] for v in variables(task.formula)}
-    arrays: list[Any] = []
-    a: Any
-    for slot, a in enumerate(data.arrays):
-        axis = axes.get(slot, "p")
-        if axis != "p":
-            a = a[..., :, None, :] if axis == "i" else a[..., None, :, :]
-            lead, dim = a.shape[:-3], a.shape[-1]
-            a = a.expand(*lead, data.M, data.N, dim).reshape(*lead, data.M * data.N, dim)
-        arrays.append(a)
-    rows = {v: variable("i", v.dim, v.params[1]) for v in variables(task.formula) if v.axes == 2}
-    every = make_task(substitute(task.formula, rows), None, "sum", "j", task.dtype)
-    pairs = Data(arrays, data.batch, data.M * data.N, 1)
-    on_cpu = all(a.device.type == "cpu" for a in arrays if isinstance(a, torch.Tensor))
+    every, pairs = every_pair(task, data, lambda a, shape: a.expand(*shape))
+    on_cpu = all(a.device.type == "cpu" for a in pairs.arrays if isinstance(a, torch.Tensor))
     return reduce_tensors(every, pairs, "numpy" if on_cpu else "cuda", None)[0]
+
+
+@contextmanager
+def on_stream(device: Any) -> Iterator[Any]:
+    """Let CuPy, which is what it gives, work on a device and PyTorch's current stream there.
+
+    Parameters
+    ----------
+    device : torch.device
+        A GPU.
+    """
+    if why := get_backend("cuda").missing():
+        raise BackendError(why)
+    cupy = importlib.import_module("cupy")
+    stream = torch.cuda.current_stream(device).cuda_stream
+    with cupy.cuda.Device(device.index), cupy.cuda.ExternalStream(stream, device.index):
+        yield cupy
 
 
 class Call:
@@ -158,11 +165,7 @@ class Call:
 
     def _on_gpu(self, tensors: Sequence[Tensor], device: Any) -> tuple[Tensor, ...]:
         """Return the results on PyTorch's current stream, through CuPy; nothing is copied."""
-        if why := get_backend("cuda").missing():
-            raise BackendError(why)
-        cupy = importlib.import_module("cupy")
-        stream = torch.cuda.current_stream(device).cuda_stream
-        with cupy.cuda.Device(device.index), cupy.cuda.ExternalStream(stream, device.index):
+        with on_stream(device) as cupy:
             there = [cupy.from_dlpack(t.detach().resolve_neg()) for t in tensors]
             return tuple(map(torch.from_dlpack, self._run(there)))
 

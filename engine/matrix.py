@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from .arrays import (
     not_traced,
     to_numpy,
 )
-from .backends import choose_backend, get_backend
+from .backends import choose_backend, get_backend, run
+from .backends._base import Data, Task, make_task
 from .backends._scaling import at_scale
 from .errors import ArgumentError, DTypeError, ShapeError, expected
+from .formula.expr import substitute, variable, variables
 from .formula.ops import OPS
 from .formula.reductions import REDUCTIONS
 from .lazy import LazyTensor, Vj, apply
@@ -69,10 +72,40 @@ def _dense(self: LazyTensor) -> Any:
         from .autograd import dense
 
         return dense(task, data).reshape(self.shape)
+    if home is not None and home.library == "cupy":  # nothing of a GPU's goes to the host
+        every, pairs = every_pair(task, data, np.broadcast_to)
+        return run(every, pairs, "cuda")[0].reshape(self.shape)
     data = data._replace(arrays=[to_numpy(a) for a in data.arrays])
     task, data = at_scale(task, data)
     v, _ = values(task, data, slice(0, data.M), slice(0, data.N))
     return from_numpy(np.array(v).reshape(self.shape), home)
+
+
+def every_pair(
+    task: Task, data: Data, expand: Callable[[Any, tuple[int, ...]], Any]
+) -> tuple[Task, Data]:
+    """Return the task of a sum over one column whose rows are all pairs, and its data.
+
+    Parameters
+    ----------
+    task, data : Task, Data
+        The formula of all pairs, and its arrays, of shape (*batch, n, dim).
+    expand : callable
+        Repeats an array along axes of length 1, for a shape.
+    """
+    axes = {v.params[1]: v.params[0] for v in variables(task.formula)}
+    arrays: list[Any] = []
+    a: Any
+    for slot, a in enumerate(data.arrays):
+        axis = axes.get(slot, "p")
+        if axis != "p":
+            a = a[..., :, None, :] if axis == "i" else a[..., None, :, :]
+            lead, dim = a.shape[:-3], a.shape[-1]
+            a = expand(a, (*lead, data.M, data.N, dim)).reshape(*lead, data.M * data.N, dim)
+        arrays.append(a)
+    rows = {v: variable("i", v.dim, v.params[1]) for v in variables(task.formula) if v.axes == 2}
+    every = make_task(substitute(task.formula, rows), None, "sum", "j", task.dtype)
+    return every, Data(arrays, data.batch, data.M * data.N, 1)
 
 
 def _source(

@@ -125,14 +125,22 @@ def values_of(code: str, times: int, fresh_cache: bool = False) -> list[float]:
     return values
 
 
-def line_of(case: str, unit: str, values: dict[str, list[float]], **more: Any) -> dict[str, Any]:
+def line_of(
+    case: str,
+    unit: str,
+    values: dict[str, list[float]],
+    experiment: str = "budgets",
+    limit: float | None = None,
+    **more: Any,
+) -> dict[str, Any]:
     """Return the line of a case: the median of each contestant, ours beside its limit."""
-    limit = LIMITS[case.partition(":")[0]]
+    if limit is None:
+        limit = LIMITS[case.partition(":")[0]]
     medians = {name: float(f"{statistics.median(v):.4g}") for name, v in values.items()}
     ours = medians.pop(harness.OURS)
     peers = [{"name": n, "value": v, "ratio": round(v / ours, 3)} for n, v in medians.items()]
     return {
-        "experiment": "budgets",
+        "experiment": experiment,
         "case": case,
         **harness.context(list(values)),
         "value": ours,

@@ -1,4 +1,4 @@
-"""Gaussian mixtures beside scikit-learn: the time of an iteration of EM; a figure of densities."""
+"""Gaussian mixtures beside scikit-learn: iterations of EM, a grid search, memory; and a figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
-from experiments import gmm_figure, harness
+from experiments import gmm_figure, gmm_grid, gmm_memory, harness
 from georeduce.apps.gmm import GaussianMixture
 
 Line = dict[str, Any]
@@ -148,19 +148,40 @@ def main(arguments: list[str]) -> int:
     if (status := harness.with_peers_at_their_best("gmm", arguments)) is not None:
         return status
     asked = harness.parser(__doc__, "gmm").parse_args(arguments)
-    cases = [case for case in CASES if fnmatch(case.name, asked.case)]
-    bar = tqdm(cases, unit="case", disable=None)
+    memory = gmm_memory.CASES if gmm_memory.is_measured() else ()
+    bar = tqdm(
+        [case for case in (*CASES, *memory) if fnmatch(case.name, asked.case)],
+        unit="case", disable=None,
+    )  # fmt: skip
     for case in bar:
         bar.set_description(case.name)
-        how = {"seconds": 1.0, "write": False} if asked.quick else {}
-        line = run(case.quick() if asked.quick else case, **how)
-        each, peer = line["seconds_per_iteration"], line["peer_seconds_per_iteration"]
-        bar.write(
-            f"{case.name:22} {1e3 * each:8.2f} ms an iteration, scikit-learn {1e3 * peer:8.2f},"
-            f" ratio {line['ratio']:6.2f}, target {case.target or '-'}"
+        bar.write(f"{case.name:22} {told(case, asked.quick)}")
+    if fnmatch(gmm_grid.CASE, asked.case):
+        components = gmm_grid.COMPONENTS[:2] if asked.quick else gmm_grid.COMPONENTS
+        line, found = gmm_grid.run(components, write=not asked.quick)
+        print(
+            f"{gmm_grid.CASE:22} {line['seconds']:.2f} s, ratio {line['ratio']:.2f}, best BIC"
+            f" {line['bic']:.0f}: {line['best']}; scikit-learn's {line['peer_best']}"
         )
+    else:
+        found = None
     file = harness.ROOT / "out" / "gmm.png"
     file.parent.mkdir(exist_ok=True)
-    gmm_figure.draw(file)
+    gmm_figure.draw(file, found)
     print(f"Figure: {file.relative_to(harness.ROOT)}")
     return 0
+
+
+def told(case: Case | gmm_memory.Case, quick: bool) -> str:
+    """Measure a case and return what is to be said about it."""
+    if isinstance(case, gmm_memory.Case):
+        line = gmm_memory.run(case.quick() if quick else case, write=not quick)
+        peers = "".join(f", {p['name']} {p['value'] / 1e6:.0f}" for p in line["peers"])
+        return f"{line['value'] / 1e6:.0f} MB, limit {case.limit / 1e6:.0f}{peers}"
+    how = {"seconds": 1.0, "write": False} if quick else {}
+    line = run(case.quick() if quick else case, **how)
+    each, peer = line["seconds_per_iteration"], line["peer_seconds_per_iteration"]
+    return (
+        f"{1e3 * each:8.2f} ms an iteration, scikit-learn {1e3 * peer:8.2f},"
+        f" ratio {line['ratio']:6.2f}, target {case.target or '-'}"
+    )

@@ -1,4 +1,4 @@
-"""The figure of mixtures: densities and ellipses of each covariance type, on curved clusters."""
+"""The figure of mixtures: densities and ellipses of each covariance type; criteria of a search."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import gmm_grid
 from georeduce.apps.gmm import BayesianGaussianMixture, GaussianMixture
 
 TYPES = ("full", "tied", "diag", "tied_diag", "spherical", "tied_spherical")
@@ -30,10 +31,11 @@ def matrix_of(model: Any, k: int) -> Any:
     return one if one.ndim == 2 else np.diag(np.broadcast_to(one, model.means_.shape[1]))
 
 
-def draw(file: Path, n: int = 3000, K: int = 9) -> None:
+def draw(file: Path, found: Any = None, n: int = 3000, K: int = 9) -> None:
     """Draw a panel for each type, and one of a Dirichlet process with more components.
 
-    Their titles tell how many have weight, and the mean log-likelihood.
+    Their titles tell how many have weight, and the mean log-likelihood. What a search of `gmm_grid`
+    found has the last panel.
     """
     import matplotlib as mpl
 
@@ -70,6 +72,24 @@ def draw(file: Path, n: int = 3000, K: int = 9) -> None:
         used = int((model.weights_ > 0.005).sum())
         panel.set(title=f"{title}: {used} components, {model.score(X):.3f}")
         panel.set_aspect("equal")
-    panels.flat[-1].set_axis_off()
+    if found is None:
+        panels.flat[-1].set_axis_off()
+    else:
+        _draw_criteria(panels.flat[-1], found)
     figure.savefig(file, dpi=100)
     plt.close(figure)
+
+
+def _draw_criteria(panel: Any, found: Any) -> None:
+    """Draw the criterion over the number of components, a line for each type."""
+    components = found.param_grid["n_components"]
+    for kind, values in zip(gmm_grid.TYPES, gmm_grid.criteria(found), strict=True):
+        panel.plot(components, values / 1e3, "o-", label=kind)
+    best = found.best_params_
+    panel.plot(best["n_components"], -found.best_score_ / 1e3, "k*", markersize=14)
+    panel.set(
+        title=f"digits: {best['n_components']} components, {best['covariance_type']}",
+        xlabel="components",
+        ylabel="BIC / 1000",
+    )
+    panel.legend()

@@ -37,7 +37,35 @@ def install(monkeypatch: Any, devices: int = DEVICES) -> FakeCupy:
     return module
 
 
-class ndarray:  # noqa: N801  (CuPy's name)
+FUNCTIONS = {
+    "amax",
+    "average",
+    "argpartition",
+    "argsort",
+    "bincount",
+    "broadcast_to",
+    "concatenate",
+    "cumsum",
+    "einsum",
+    "searchsorted",
+    "where",
+}
+"""Of NumPy: what CuPy's functions of the same names answer for arrays of a device."""
+
+
+def _plain(x: Any) -> Any:
+    """Return what NumPy computes with instead of an array of a device; numbers are themselves."""
+    if isinstance(x, ndarray):
+        assert x._device == _current[-1], "an array of another device"
+        return x._host
+    if isinstance(x, tuple | list):
+        return type(x)(map(_plain, x))
+    if isinstance(x, np.ndarray) and x.ndim:
+        raise TypeError(f"Unsupported type {type(x)}")
+    return x
+
+
+class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  (CuPy's name)
     """An array on a device."""
 
     def __init__(self, host: np.ndarray[Any, Any], device: int, base: Any = None) -> None:
@@ -63,23 +91,50 @@ class ndarray:  # noqa: N801  (CuPy's name)
     def _view(self, host: np.ndarray[Any, Any]) -> ndarray:
         return ndarray(host, self._device, self if self._base is None else self._base)
 
+    def _method(self, name: str, *args: Any, **kwargs: Any) -> ndarray:
+        found = getattr(_plain(self), name)(*map(_plain, args), **kwargs)
+        return ndarray(np.asarray(found), self._device)
+
     def copy(self) -> ndarray:
         return ndarray(self._host.copy(), self._device)
 
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __bool__(self) -> bool:
+        return bool(self._host)
+
+    def __float__(self) -> float:
+        return float(self._host)
+
+    def __int__(self) -> int:
+        return int(self._host)
+
+    @property
+    def T(self) -> ndarray:
+        return self._view(self._host.T)
+
     def __getitem__(self, key: Any) -> ndarray:
-        key = key._host if isinstance(key, ndarray) else key
-        result = self._host[key]
+        result = self._host[_plain(key)]
         if np.shares_memory(result, self._host):
             return self._view(result)
         return ndarray(np.asarray(result), self._device)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._host[_plain(key)] = _plain(value)
 
     def reshape(self, *shape: Any) -> ndarray:
         result = self._host.reshape(*shape)
         shared = np.shares_memory(result, self._host)
         return self._view(result) if shared else ndarray(result, self._device)
 
-    def astype(self, dtype: Any) -> ndarray:
+    def astype(self, dtype: Any, copy: bool = True) -> ndarray:
+        if not copy and self.dtype == dtype:
+            return self
         return ndarray(self._host.astype(dtype), self._device)
+
+    def view(self, dtype: Any) -> ndarray:
+        return self._view(self._host.view(dtype))
 
     def set(self, host: np.ndarray[Any, Any]) -> None:
         assert type(host) is np.ndarray
@@ -90,25 +145,45 @@ class ndarray:  # noqa: N801  (CuPy's name)
     def get(self) -> np.ndarray[Any, Any]:
         return self._host.copy()
 
-    def any(self) -> bool:
-        return bool(self._host.any())
+    def sum(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> ndarray:
+        return self._method("sum", axis=axis, dtype=dtype, keepdims=keepdims)
 
-    def max(self) -> float:
-        return float(self._host.max())
+    def mean(self, axis: Any = None, dtype: Any = None) -> ndarray:
+        return self._method("mean", axis=axis, dtype=dtype)
 
-    def __abs__(self) -> ndarray:
-        return ndarray(np.abs(self._host), self._device)
+    def var(self, axis: Any = None, dtype: Any = None) -> ndarray:
+        return self._method("var", axis=axis, dtype=dtype)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> ndarray:
+        return self._method("max", axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> ndarray:
+        return self._method("min", axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> ndarray:
+        return self._method("any", axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> ndarray:
+        return self._method("all", axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: Any = None) -> ndarray:
+        return self._method("argmin", axis=axis)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("Implicit conversion to a NumPy array is not allowed.")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> ndarray:
-        hosts = []
-        for x in inputs:
-            if isinstance(x, np.ndarray) and x.ndim:
-                raise TypeError(f"Unsupported type {type(x)}")
-            hosts.append(x._host if isinstance(x, ndarray) else x)
-        return ndarray(getattr(ufunc, method)(*hosts, **kwargs), self._device)
+        out = kwargs.pop("out", None)
+        if out is not None:
+            kwargs["out"] = tuple(map(_plain, out))
+        found = getattr(ufunc, method)(*map(_plain, inputs), **kwargs)
+        return out[0] if out is not None else ndarray(np.asarray(found), self._device)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function.__name__ not in FUNCTIONS or not all(issubclass(t, ndarray) for t in types):
+            return NotImplemented
+        found = function(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
+        return ndarray(np.asarray(found), self._device)
 
 
 class Device:
@@ -256,7 +331,7 @@ class FakeCupy(types.ModuleType):
         room = np.empty(host.nbytes + 16, np.uint8)
         start = -room.ctypes.data % 16
         host = room[start : start + host.nbytes].view(dtype).reshape(shape)
-        host.view(np.uint8)[...] = 0xA5  # memory of a GPU is not clean
+        host.reshape(-1).view(np.uint8)[...] = 0xA5  # memory of a GPU is not clean
         return ndarray(host, _current[-1])
 
     def asarray(self, x: Any) -> ndarray:

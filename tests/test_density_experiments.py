@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import gmm, gmm_figure, harness, kde, kmeans
+from experiments import gmm, gmm_figure, gmm_grid, gmm_memory, harness, kde, kmeans
 
 TINY: Any = {"rounds": (2, 2), "seconds": 0}
 
@@ -81,3 +81,24 @@ def test_gmm_refuses_other_bounds() -> None:
 def test_gmm_figure(tmp_path: Path) -> None:
     gmm_figure.draw(tmp_path / "gmm.png", n=300, K=3)
     assert (tmp_path / "gmm.png").stat().st_size > 0
+
+
+def test_gmm_grid(results: Path, tmp_path: Path) -> None:
+    line, found = gmm_grid.run((2, 4), **TINY)
+    assert next(iter(harness.results())) == json.loads(json.dumps(line))
+    assert gmm_grid.criteria(found).min() == line["bic"]
+    assert gmm_grid.criteria(found).shape == (len(gmm_grid.TYPES), 2)
+    gmm_figure.draw(tmp_path / "gmm.png", found, n=300, K=3)
+    assert (tmp_path / "gmm.png").stat().st_size > 0
+    worse = SimpleNamespace(best_score_=1.1 * found.best_score_)
+    with pytest.raises(AssertionError, match="Expected a BIC within"):
+        gmm_grid.check({harness.OURS: found, "peer": worse})
+
+
+@pytest.mark.skipif(not gmm_memory.is_measured(), reason="only Linux tells the peak of a process")
+@pytest.mark.parametrize("case", gmm_memory.CASES, ids=lambda case: case.name)
+def test_gmm_memory(case: gmm_memory.Case, results: Path) -> None:
+    line = gmm_memory.run(replace(case, n=2000, K=4, peers=()))
+    assert next(iter(harness.results())) == json.loads(json.dumps(line))
+    assert (line["unit"], line["limit"]) == ("bytes", case.limit)
+    assert line["within"]

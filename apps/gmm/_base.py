@@ -12,14 +12,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from georeduce.engine.arrays import kind_of
 from georeduce.engine.errors import warn
 
+from .._arrays import at_home, differentiable, put, validated, weighted_mean
 from ..common import (
     BACKEND,
     BOOLEAN,
-    FLOATS,
     N_JOBS,
     NON_NEGATIVE_REAL,
     NONE,
@@ -31,17 +32,19 @@ from ..common import (
     Rule,
     check_parameters,
     checked_weights,
+    is_array_like,
     is_integer,
     one_of,
     running,
 )
 from ._covariances import COVARIANCES, Covariance
+from ._given import check_range
 from ._progress import Progress
 from ._start import STARTS
 from ._state import EMPTY, State, collapsed, reseeded
-from ._steps import CHUNK, Moments, Steps
+from ._steps import CHUNK, Moments, Steps, centre_of
 
-ARRAY = Rule("an array", lambda value: hasattr(value, "__len__") and not isinstance(value, str))
+ARRAY = Rule("an array", is_array_like)
 NON_NEGATIVE_INTEGER = Rule("an integer >= 0", lambda value: is_integer(value) and value >= 0)
 RESEEDS = 5
 """How often, at most, components of one run are seeded again."""
@@ -124,6 +127,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
 
     # --- Fitting ------------------------------------------------------------------------------
 
+    @at_home
     def fit(self: Self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Estimate the parameters by EM.
 
@@ -145,10 +149,11 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             The fitted mixture.
         """
         check_parameters(self, self._rules)
-        X = validate_data(self, X, dtype=FLOATS, order="C", ensure_min_samples=2)
+        X = validated(self, X, ensure_min_samples=2)
         weights = self._check_size(X, sample_weight)
         centre = centre_of(X)
         steps = self._steps(X, centre, weights)
+        check_range(X, steps.total, steps.variance, self.reg_covar)
         self._prepare(steps)
         warm = self.warm_start and hasattr(self, "converged_")
         rng = check_random_state(self.random_state)
@@ -157,7 +162,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         for run in range(1 if warm else self.n_init):
             first = self._recall(centre) if warm else self._first(steps, rng, floor)
             last: float = self.lower_bound_ if warm else -np.inf
-            with Progress(self, run) as progress:
+            with Progress(self, f"Initialization {run}", self.max_iter) as progress:
                 result = self._run(steps, first, last, floor, rng, progress)
             if best is None or result[1] > best[1]:
                 best = result
@@ -262,17 +267,18 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
     def _samples(self, X: Any) -> Array:
         """Return samples as an array of the features that the mixture was fitted to."""
         check_is_fitted(self)
-        samples: Array = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        samples: Array = validated(self, X, reset=False)
         return samples
 
     def _pairs(self, X: Array) -> Any:
         """Return the formula of the log-density of samples, relative to the centre of the means."""
-        centre = np.mean(self.means_, axis=0, dtype=np.float64).astype(X.dtype)
+        centre = np.mean(self.means_, axis=0, dtype=np.float64).astype(kind_of(X)[0])
         state = self._recall(centre)
         steps = self._steps(X, centre)
         steps.load(state.means, state.factor, state.constants)
         return steps.pairs
 
+    @at_home
     def predict(self, X: Any) -> Array:
         """Return the most probable component of each sample.
 
@@ -286,9 +292,11 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         labels : ndarray of shape (n_samples,)
             Indices of components, the lowest if several are as probable.
         """
-        labels: Array = self._pairs(self._samples(X)).argmax(axis=1, **running(self))[:, 0]
-        return np.maximum(labels, 0).astype(np.intp, copy=False)
+        labels = self._pairs(self._samples(X)).argmax(axis=1, **running(self))[:, 0]
+        known: Array = np.maximum(labels, 0)  # -1 where all densities are NaN
+        return known.astype(np.intp, copy=False)
 
+    @at_home
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each component for each sample.
 
@@ -303,7 +311,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             Probabilities, which add up to 1 for each sample.
         """
         X = self._samples(X)
-        result = np.empty((len(X), self.n_components), X.dtype)
+        result: Array = put(np.empty((len(X), self.n_components), X.dtype), X)
         size = max(1, CHUNK // (self.n_components * X.shape[1]))
         for start in range(0, len(X), size):
             log_density = self._pairs(X[start : start + size]).dense()
@@ -312,6 +320,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             result[start : start + size] = shares / shares.sum(axis=1, keepdims=True)
         return result
 
+    @differentiable
     def score_samples(self, X: Any) -> Array:
         """Return the log-density of each sample.
 
@@ -323,11 +332,12 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         Returns
         -------
         log_prob : ndarray of shape (n_samples,)
-            Logarithms of densities.
+            Logarithms of densities. They have gradients if X is a tensor that wants them.
         """
         sums: Array = self._pairs(self._samples(X)).logsumexp(axis=1, **running(self))[:, 0]
         return sums
 
+    @at_home
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-density of samples.
 
@@ -345,9 +355,10 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         log_likelihood : float
             Mean of ``score_samples``.
         """
-        scores = self.score_samples(X).astype(np.float64)
-        return float(np.average(scores, weights=checked_weights(sample_weight, len(scores))))
+        scores = self.score_samples(X)
+        return weighted_mean(scores, checked_weights(sample_weight, len(scores)))
 
+    @at_home
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
         """Draw samples from the mixture.
 
@@ -379,9 +390,3 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "means_")
-
-
-def centre_of(X: Array) -> Array:
-    """Return about the mean of samples, as they are relative to it, in their dtype."""
-    mean: Array = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-    return mean

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._arrays import put
 from ..common import Array
 
 COVARIANCES: dict[str, Covariance] = {}
@@ -79,7 +80,7 @@ class Covariance(ABC):
 
     @abstractmethod
     def outer(self, d: Array) -> Array:
-        """Return the second moments of points (n, D), as (n, P)."""
+        """Return the second moments of points (n, D), wherever they are, as (n, P)."""
 
     @abstractmethod
     def assemble(self, scatter: Array, D: int) -> Array:
@@ -165,7 +166,7 @@ class Full(Covariance):
         return [(r * d.elem(a)) * d.extract(a, d.D - a) for a in range(d.D)]
 
     def outer(self, d: Array) -> Array:
-        a, b = np.triu_indices(d.shape[1])
+        a, b = (put(at, d) for at in np.triu_indices(d.shape[1]))
         return d[:, a] * d[:, b]
 
     def assemble(self, scatter: Array, D: int) -> Array:
@@ -211,7 +212,8 @@ class Full(Covariance):
         return logs
 
     def draw(self, covariance: Array, mean: Array, n: int, rng: Any) -> Array:
-        drawn: Array = rng.multivariate_normal(mean, covariance, n)
+        # what it would check is an absolute tolerance: wrong for features of different scales
+        drawn: Array = rng.multivariate_normal(mean, covariance, n, check_valid="ignore")
         return drawn
 
 

@@ -1,4 +1,4 @@
-"""Parameters of a mixture that a user gives: checked, in float64."""
+"""What a user gives a mixture, checked: parameters, in float64, and samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_array
 
 from georeduce.engine.errors import expected
 
-from ..common import FLOATS, Array, ParameterError
+from ..common import FLOATS, Array, ParameterError, to_host
 from ._covariances import Covariance
 
 
@@ -19,7 +19,12 @@ def given_floats(value: Any, shape: tuple[int, ...], name: str) -> Array | None:
     if value is None:
         return None
     array: Array = check_array(
-        value, dtype=FLOATS, ensure_2d=False, allow_nd=True, ensure_min_samples=0, input_name=name
+        to_host(value),
+        dtype=FLOATS,
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_samples=0,
+        input_name=name,
     )
     if array.shape != shape:
         raise ParameterError(
@@ -55,6 +60,20 @@ def given_covariances(
     return matrices
 
 
+def given_mixture(
+    weights: Any, covariances: Any, kind: Covariance, K: int, D: int
+) -> tuple[Array, Array, Array]:
+    """Return the weights, the covariances and the upper factors of a whole mixture."""
+    shares = given_weights(weights, K, "weights")
+    given = given_covariances(covariances, kind, kind.shape(K, D), "covariances")
+    if shares is None or given is None:
+        raise ParameterError(expected("weights and covariances", "None"))
+    factor, given, singular = kind.factor(given, 1.0, 0.0)
+    if singular.any():
+        raise ParameterError(expected("positive definite covariances", "singular ones"))
+    return shares, given, factor
+
+
 def given_factor(value: Any, kind: Covariance, K: int, D: int) -> Array | None:
     """Return the upper factors of given precisions, None if there are none."""
     precisions = given_covariances(value, kind, kind.shape(K, D), "precisions_init")
@@ -74,6 +93,19 @@ def inverse(kind: Covariance, factor: Array) -> Array:
         return 1 / precisions
     full: Array = np.linalg.inv(precisions)
     return (full + full.swapaxes(-1, -2)) / 2
+
+
+def check_range(X: Array, total: float, variance: float, reg_covar: float) -> None:
+    """Raise if sums of squares of samples, or precisions, leave the range of their dtype.
+
+    `total` is the sum of their weights, `variance` the mean variance of the features.
+    """
+    info = np.finfo(X.dtype)
+    least, most = float(info.tiny / info.eps), float(info.max) / (total * X.shape[1])
+    if not variance <= most or (0 < variance < least and reg_covar < least):
+        cure = "Divide the features by their largest numbers, as MaxAbsScaler does."
+        what = f"samples with a mean variance from {least:.2g} to {most:.2g} for {X.dtype}"
+        raise ParameterError(expected(what, f"{variance:.2g}", cure))
 
 
 def forget(X: Any) -> None:

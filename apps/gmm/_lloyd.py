@@ -15,7 +15,8 @@ from scipy import sparse
 
 from georeduce.engine import Vi, Vj
 
-from ..common import Array
+from .._arrays import on_gpu, put
+from ..common import Array, to_host
 
 PART = 2**16
 """Samples that are summed in their dtype, before sums are added in float64."""
@@ -26,10 +27,10 @@ class Clustering(NamedTuple):
 
     Attributes
     ----------
-    centers : array of shape (n_clusters, n_features)
+    centers : ndarray of shape (n_clusters, n_features)
         In the geometry's coordinates.
     labels : array of shape (n_samples,)
-        Of the nearest centers, int32.
+        Of the nearest centers, int32, where the samples are.
     inertia : float
         Weighted sum of the squared distances to them.
     n_iter : int
@@ -44,7 +45,7 @@ class Clustering(NamedTuple):
 
 def nearest(X: Array, centers: Array, run: dict[str, Any]) -> tuple[Array, Array]:
     """Return squared distances (n,) to the nearest of the centers (K, D), and labels (n,)."""
-    values, labels = Vi(X).sqdist(Vj(centers)).min_argmin(axis=1, **run)
+    values, labels = Vi(X).sqdist(Vj(put(centers, X))).min_argmin(axis=1, **run)
     return values[:, 0], labels[:, 0].astype(np.int32)
 
 
@@ -71,9 +72,9 @@ class Lloyd:
     Attributes
     ----------
     X : array of shape (n_samples, n_features)
-        Samples.
+        Samples, of NumPy or CuPy.
     weights : array of shape (n_samples,) or None
-        Of samples; None if all of them are 1.
+        Of samples, where these are; None if all of them are 1.
     center : callable
         From the weighted sums and the weights of clusters to centers.
     tol : float
@@ -107,7 +108,7 @@ class Lloyd:
             if self.tell:
                 total = self.inertia(distances)
                 self.tell(f"iteration {n_iter}: squared distances sum up to {total:.6g}")
-            same = before is not None and np.array_equal(labels, before)
+            same = before is not None and bool((labels == before).all())
             still = shift == 0
             centers, before = moved, labels
             if same or shift <= self.tol:
@@ -128,14 +129,16 @@ class Lloyd:
     def step(self, centers: Array, distances: Array, labels: Array) -> Array:
         """Return the new centers, where the samples farthest from theirs fill empty clusters."""
         K = len(centers)
-        sizes = np.bincount(labels, self.weights, K)
+        sizes = to_host(np.bincount(labels, self.weights, K))
         empty = np.flatnonzero(sizes == 0)
         if empty.size:
             far = distances if self.weights is None else np.where(self.weights, distances, 0)
+            far = to_host(far)
             if far.any():  # else there are fewer distinct samples than clusters
                 labels = labels.copy()
-                labels[np.argpartition(far, -empty.size)[-empty.size :][::-1]] = empty
-                sizes = np.bincount(labels, self.weights, K)
+                farthest = np.argpartition(far, -empty.size)[-empty.size :][::-1]
+                labels[put(farthest, labels)] = put(empty.astype(labels.dtype), labels)
+                sizes = to_host(np.bincount(labels, self.weights, K))
         sums = self.sums(labels, K)
         largest = sizes.argmax()
         sums[sizes == 0], sizes[sizes == 0] = sums[largest], sizes[largest]
@@ -148,8 +151,17 @@ class Lloyd:
         """Return the weighted sums of the samples of each cluster, (K, D) in float64.
 
         As products with a sparse matrix that has a row for each cluster, part by part: the parts do
-        not depend on the threads that do them.
+        not depend on the threads that do them. On a GPU, which has no order for additions to a
+        few places, they are a reduction of all pairs.
         """
+        if on_gpu(self.X):
+            number = put(np.arange(K, dtype=self.X.dtype)[:, None], self.X)
+            own = Vi(number) == Vj(labels[:, None].astype(self.X.dtype))
+            values = Vj(self.X)
+            if self.weights is not None:
+                values = values * Vj(self.weights[:, None].astype(self.X.dtype))
+            sums = to_host(own.where(values, 0.0).sum(axis=1, **self.run))
+            return np.asarray(sums, np.float64)
 
         def part(start: int) -> Array:
             X = self.X[start : start + PART]

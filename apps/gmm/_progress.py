@@ -14,13 +14,17 @@ class Progress:
     ----------
     estimator : estimator
         Whose parameters are read.
-    run : int
-        Which of its runs.
+    title : str
+        What it does.
+    total : int
+        How many steps there are, at most.
+    step : str
+        What one of them is called.
     """
 
-    def __init__(self, estimator: Any, run: int) -> None:
+    def __init__(self, estimator: Any, title: str, total: int, step: str = "Iteration") -> None:
         self.level, self.interval = int(estimator.verbose), estimator.verbose_interval
-        self.total, self.run, self.count = estimator.max_iter, run, 0
+        self.title, self.total, self.name, self.count = title, total, step, 0
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
@@ -29,13 +33,13 @@ class Progress:
             with suppress(ImportError):
                 from tqdm import tqdm
 
-                self.bar = tqdm(total=self.total, desc=f"Initialization {self.run}", unit="it")
+                self.bar = tqdm(total=self.total, desc=self.title, unit="it")
             if self.bar is None:
-                print(f"Initialization {self.run}")
+                print(self.title)
         return self
 
     def step(self, bound: float, change: float) -> None:
-        """Show that an iteration is over."""
+        """Show that a step is over."""
         self.count += 1
         if not self.level:
             return
@@ -47,11 +51,11 @@ class Progress:
             else:
                 now = perf_counter()
                 more = f"\t time lapse {now - self.seen:.5f}s\t ll change {change:.5f}"
-                print(f"  Iteration {self.count}" + (more if self.level > 1 else ""))
+                print(f"  {self.name} {self.count}" + (more if self.level > 1 else ""))
                 self.seen = now
 
     def __exit__(self, *exception: Any) -> None:
         if self.bar is not None:
             self.bar.close()
         elif self.level:
-            print(f"Initialization over after {perf_counter() - self.began:.5f}s.")
+            print(f"{self.title.split()[0]} over after {perf_counter() - self.began:.5f}s.")

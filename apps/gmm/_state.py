@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..common import Array
+from .._arrays import put
+from ..common import Array, to_host
 from ._covariances import Covariance
 from ._steps import EPS, Moments, Steps
 
@@ -95,7 +96,7 @@ def reseeded(
     the data, and the share of one of K components.
     """
     lost_ones = list(lost)
-    weights = steps.weights
+    weights, sums = steps.weights, to_host(sums)
     scores = sums if weights is None else np.where(weights > 0, sums, np.inf)
     pool = min(len(scores), 10 * len(lost_ones))
     worst = np.argpartition(scores, pool - 1)[:pool]
@@ -105,7 +106,8 @@ def reseeded(
     masses *= (steps.total - share * len(lost_ones)) / max(steps.total, 1e-300)
     if not kind.tied:
         scatter *= (masses / np.maximum(moments.masses, 1e-300))[:, None]
-    means[lost_ones] = steps.X[chosen].astype(np.float64) - steps.centre
+    samples = to_host(steps.X[put(chosen, steps.X)])
+    means[lost_ones] = samples.astype(np.float64) - steps.centre
     masses[lost_ones] = share
     if not kind.tied:
         scatter[lost_ones] = steps.scatter * (share / steps.total)

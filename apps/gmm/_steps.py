@@ -21,7 +21,8 @@ import numpy as np
 
 from georeduce.engine import Pm, Vi, Vj
 
-from ..common import Array
+from .._arrays import fill, put, weighted_mean
+from ..common import Array, to_host
 from ._covariances import Covariance
 
 NEVER = -1e30
@@ -88,12 +89,14 @@ class Moments:
 
 
 class Steps:
-    """The steps on samples X (n, D), in their dtype.
+    """The steps on samples X (n, D), in their dtype and where they are.
+
+    Parameters and moments are of NumPy; what has a number for each sample is where the samples are.
 
     Parameters
     ----------
-    X : ndarray of shape (n, D)
-        Samples.
+    X : array of shape (n, D)
+        Samples, of NumPy or CuPy.
     centre : ndarray of shape (D,)
         What samples are relative to, in the dtype of X.
     kind : Covariance
@@ -121,32 +124,42 @@ class Steps:
         n, D = X.shape
         self.X, self.centre, self.kind, self.K, self.how = X, centre, kind, K, how
         self.weights, self.entropy = weights, entropy
-        self.eps = float(np.finfo(X.dtype).eps)
+        self.dtype = centre.dtype
+        self.eps = float(np.finfo(self.dtype).eps)
         self.total = float(n if weights is None else weights.sum(dtype=np.float64))
         width = kind.coefficients(np.ones(kind.shape(K, D))).shape[1]
-        self.coefficients = np.empty((1 if kind.tied else K, width), X.dtype)
-        self.projected = np.empty((K, D), X.dtype)
-        self.means = np.zeros((K, D), X.dtype)
-        self.constants = np.empty((K, 1), X.dtype)
-        self.log_sums = np.zeros((n, 1), X.dtype)
+        self.coefficients = self.zeros(1 if kind.tied else K, width)
+        self.projected = self.zeros(K, D)
+        self.means = self.zeros(K, D)
+        self.constants = self.zeros(K, 1)
+        self.log_sums = self.zeros(n, 1)
         self.near = True
+
+    def zeros(self, *shape: int) -> Any:
+        """Return zeros where the samples are."""
+        return put(np.zeros(shape, self.dtype), self.X)
 
     def load(self, means: Array, U: Array, constants: Array) -> None:
         """Take the parameters of all components: means relative to the centre, U and c."""
         half = np.sqrt(0.5)
         projected = self.kind.project(means, U) * half
-        self.coefficients[:] = self.kind.coefficients(U) * half
-        self.projected[:] = projected
-        self.means[:] = means
-        self.constants[:, 0] = constants
+        fill(self.coefficients, self.kind.coefficients(U) * half)
+        fill(self.projected, projected)
+        fill(self.means, means)
+        fill(self.constants, constants[:, None])
         # second moments about the centre lose a factor of |U^T m|^2 beside the covariance
         squares = np.square(projected).sum(axis=1)
         self.near = bool(2 * squares.max() <= 0.1 / np.sqrt(self.eps))
 
+    @cached_property
+    def origin(self) -> Any:
+        """The centre as a parameter of formulas."""
+        return Pm(put(self.centre, self.X))
+
     def log_density(self, samples: Any, components: Any) -> Any:
         """Return the formula of l, with points as rows or columns by Vi or Vj."""
         u = Pm(self.coefficients[0]) if self.kind.tied else components(self.coefficients)
-        y = samples(self.X) - Pm(self.centre)
+        y = samples(self.X) - self.origin
         c, b = components(self.constants), components(self.projected)
         return c - self.kind.half_square(y, u, b)
 
@@ -157,11 +170,11 @@ class Steps:
 
     @cached_property
     def _near(self) -> Any:
-        return self._moments(Vj(self.X) - Pm(self.centre), not self.kind.tied)
+        return self._moments(Vj(self.X) - self.origin, not self.kind.tied)
 
     @cached_property
     def _far(self) -> Any:
-        return self._moments(Vj(self.X) - Pm(self.centre) - Vi(self.means), True)
+        return self._moments(Vj(self.X) - self.origin - Vi(self.means), True)
 
     def _moments(self, d: Any, second: bool) -> Any:
         relative = self.log_density(Vj, Vi) - Vj(self.log_sums)
@@ -181,55 +194,61 @@ class Steps:
         """Second moments of all samples about the centre, (1, P)."""
         total: Any = 0
         for at, y in self.chunks(self.X.shape[1] ** 2):
-            weights = np.ones(len(y)) if self.weights is None else self.weights[at]
-            total = total + weights.astype(np.float64) @ self.kind.outer(y)
+            ones = put(np.ones((len(y), 1)), y)
+            total = total + to_host(self.weighed(at, ones).T @ self.kind.outer(y))
         return np.atleast_2d(total)
 
     def spread(self) -> tuple[Array, Array]:
         """Return the mean of all samples, (D,), and the second moments about it, (1, P)."""
         mean = np.zeros(self.X.shape[1])
         for at, y in self.chunks(self.X.shape[1]):
-            mean += y.sum(axis=0) if self.weights is None else self.weights[at] @ y
+            mean += to_host(self.weighed(at, y).sum(axis=0))
         mean /= self.total
         return mean, self.scatter - self.total * self.kind.outer(mean[None])
 
     @cached_property
     def variance(self) -> float:
-        """Mean variance of the features."""
-        return float(np.mean([np.var(x, dtype=np.float64) for x in self.X.T]))
+        """Mean variance of the features, infinite if it overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.mean([float(x.var(dtype=np.float64)) for x in self.X.T]))
 
     def chunks(self, width: int) -> Iterator[tuple[slice, Array]]:
         """Yield slices of samples and these in float64, relative to the centre.
 
         `width` is how many numbers are made of each of them.
         """
-        n = len(self.X)
+        n, centre = len(self.X), put(self.centre, self.X)
         size = max(1, CHUNK // max(width, 1))
         for start in range(0, n, size):
             at = slice(start, min(n, start + size))
-            yield at, self.X[at].astype(np.float64) - self.centre
+            yield at, self.X[at].astype(np.float64) - centre
+
+    def weighed(self, at: slice, values: Any) -> Any:
+        """Return values (m, P) of some of the samples in float64, times the weights of these."""
+        values = values.astype(np.float64, copy=False)
+        if self.weights is None:
+            return values
+        return values * put(self.weights[at, None].astype(np.float64), values)
 
     def expectation(self) -> Array:
         """Do the E-step: return s, the logarithms of the samples' densities, of shape (n,)."""
         sums: Array = self.pairs.logsumexp(axis=1, **self.how)
         # where the densities of all components vanish, responsibilities do, too
-        lowest = np.finfo(self.X.dtype).min / 4
+        lowest = np.finfo(self.dtype).min / 4
         np.maximum(sums, lowest, out=sums)
-        np.copyto(self.log_sums, sums)
+        self.log_sums[...] = sums
         return sums[:, 0]
 
     def mean(self, values: Array) -> float:
         """Return the mean of values of the samples under their weights."""
-        if self.weights is None:
-            return float(values.mean(dtype=np.float64))
-        return float(np.average(values.astype(np.float64), weights=self.weights))
+        return weighted_mean(values, self.weights)
 
     def maximization(self) -> Moments:
         """Do the M-step's sums, under the responsibilities of the last E-step."""
         if self.weights is not None:
             self.log_sums[:, 0] -= self._log_weights
         formula = self._near if self.near else self._far
-        sums = formula.sum(axis=1, **self.how).astype(np.float64)
+        sums = to_host(formula.sum(axis=1, **self.how)).astype(np.float64)
         D = self.X.shape[1]
         masses, first, rest = sums[:, 0], sums[:, 1 : D + 1], sums[:, D + 1 :]
         entropy = 0.0
@@ -239,13 +258,15 @@ class Steps:
         if self.near:
             second = self.scatter if self.kind.tied else rest
             return Moments.about(self.kind, np.zeros_like(first), masses, first, second, entropy)
-        return Moments.about(self.kind, self.means.astype(np.float64), masses, first, rest, entropy)
+        means = to_host(self.means).astype(np.float64)
+        return Moments.about(self.kind, means, masses, first, rest, entropy)
 
     @cached_property
-    def _log_weights(self) -> Array:
+    def _log_weights(self) -> Any:
         assert self.weights is not None
         safe = np.where(self.weights > 0, self.weights, 1)
-        return np.where(self.weights > 0, np.log(safe), NEVER).astype(self.X.dtype)
+        logs = np.where(self.weights > 0, np.log(safe), NEVER).astype(self.dtype)
+        return put(logs, self.X)
 
     def _entropy(self, summed: float) -> float:
         """Return minus the sum of w r log r, of the sum of w r log(w r)."""
@@ -253,3 +274,9 @@ class Steps:
             return -summed
         w = self.weights.astype(np.float64)
         return float(np.where(w > 0, w * np.log(np.where(w > 0, w, 1)), 0).sum()) - summed
+
+
+def centre_of(X: Array) -> Array:
+    """Return about the mean of samples, an array of NumPy in their dtype."""
+    mean: Array = to_host(X.mean(axis=0, dtype=np.float64)).astype(X.dtype)
+    return mean

@@ -149,10 +149,11 @@ class BayesianGaussianMixture(MixtureBase):
     --------
     >>> import numpy as np
     >>> from georeduce.apps.gmm import BayesianGaussianMixture
-    >>> X = np.array([[1, 2], [1, 4], [1, 0], [4, 2], [12, 4], [10, 7]])
-    >>> model = BayesianGaussianMixture(n_components=2, random_state=42, backend="numpy").fit(X)
-    >>> model.predict([[0, 0], [9, 3]])
-    array([0, 1])
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> X[:50] += 10  # two clusters
+    >>> model = BayesianGaussianMixture(n_components=5, random_state=0, backend="numpy").fit(X)
+    >>> int((model.weights_ > 0.1).sum())
+    2
     """
 
     _rules: ClassVar[dict[str, Rule]] = {

@@ -11,17 +11,18 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine import LazyTensor, Pm, Vi, Vj
+from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import expected
 
+from .._arrays import at_home, differentiable, log, put, together, validated
 from ..common import (
     BACKEND,
     BOOLEAN,
     CALLABLE,
     DICT,
-    FLOATS,
     N_JOBS,
     NON_NEGATIVE_REAL,
     NONE,
@@ -33,8 +34,10 @@ from ..common import (
     Rule,
     check_parameters,
     checked_weights,
+    is_array_like,
     one_of,
     running,
+    to_host,
 )
 from ..knn.metrics import METRICS, resolve
 from ._kernels import KERNELS, NORMS, log_norm, offsets
@@ -124,11 +127,7 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
         "breadth_first": BOOLEAN,
         "leaf_size": POSITIVE_INTEGER,
         "metric_params": DICT | NONE,
-        "bandwidth_grid": NONE
-        | Rule(
-            "an array of bandwidths",
-            lambda value: hasattr(value, "__len__") and not isinstance(value, str),
-        ),
+        "bandwidth_grid": NONE | Rule("an array of bandwidths", is_array_like),
         "n_jobs": N_JOBS | NONE,
         "backend": BACKEND,
     }
@@ -162,6 +161,7 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
         self.n_jobs = n_jobs
         self.backend = backend
 
+    @at_home
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KernelDensity:
         """Keep the samples, and choose the bandwidth.
 
@@ -185,7 +185,7 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
         if name not in NORMS:
             what = f"metric to be one whose unit ball has a known volume, {' or '.join(NORMS)}"
             raise ParameterError(expected(what, repr(self.metric)))
-        X = validate_data(self, X, dtype=FLOATS, order="C")
+        X = validated(self, X)
         weights = checked_weights(sample_weight, len(X))
         self._metric = name
         self._fit_X = X
@@ -201,6 +201,7 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
             self.bandwidth_ = float(self.bandwidth)
         return self
 
+    @differentiable
     def score_samples(self, X: Any) -> Array:
         """Return the logarithm of the density at points.
 
@@ -212,17 +213,18 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         density : ndarray of shape (n_queries,)
-            Log-densities, in float32 if the points and the samples are, else in float64.
+            Log-densities, in float32 if the points and the samples are, else in float64. They have
+            gradients if X is a tensor that wants them.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
-        dtype = np.result_type(X, self._fit_X)
-        queries, samples = (a.astype(dtype, copy=False) for a in (X, self._fit_X))
+        queries, samples = together(validated(self, X, reset=False), self._fit_X)
         total = len(samples) if self._weights is None else self._weights.sum()
         kernels = self._kernels(Vi(queries), Vj(samples), self.bandwidth_)
-        found = self._log_sums(kernels, self.bandwidth_, dtype) - math.log(total)
-        return found.astype(dtype, copy=False)
+        found = self._log_sums(kernels, self.bandwidth_, samples) - math.log(total)
+        logs: Array = cast(found, kind_of(samples)[0])
+        return logs
 
+    @at_home
     def score(self, X: Any, y: Any = None) -> float:
         """Return the log-likelihood of points.
 
@@ -240,6 +242,7 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
         """
         return float(self.score_samples(X).sum(dtype=np.float64))
 
+    @at_home
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
         """Draw points from the density, under any of the kernels.
 
@@ -268,8 +271,9 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
             last = np.searchsorted(upto, upto[-1])  # what stands behind it has no weight
             rows = np.minimum(np.searchsorted(upto, u * upto[-1], side="right"), last)
         moved = offsets(KERNELS[self.kernel], self._metric, n_samples, D, random_state)
-        points: Array = self._fit_X[rows] + moved * self.bandwidth_
-        return points.astype(self._fit_X.dtype, copy=False)
+        samples = to_host(self._fit_X[put(rows, self._fit_X)])
+        points: Array = samples + moved * self.bandwidth_
+        return points.astype(samples.dtype, copy=False)
 
     def _kernels(self, x: LazyTensor, y: LazyTensor, h: float) -> LazyTensor:
         """Return the kernel of two points, or its logarithm."""
@@ -279,22 +283,22 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
         # a parameter of the compiled kernel, for h = 1 too
         return kernel.formula(d.square() if kernel.squared and not squared_norm else d, Pm(h))
 
-    def _log_sums(self, kernels: LazyTensor, h: float, dtype: Any) -> Array:
+    def _log_sums(self, kernels: LazyTensor, h: float, samples: Array) -> Array:
         """Return the logarithms (M,) of weighted sums over samples, of kernels of integral 1."""
         kernel = KERNELS[self.kernel]
-        weights = self._weights
+        weights, dtype = self._weights, kind_of(samples)[0]
         with np.errstate(divide="ignore"):  # the logarithm of 0 is -inf
             if kernel.logarithmic:
                 if weights is not None:
-                    kernels = kernels + Vj(np.log(weights)[:, None].astype(dtype))
+                    kernels = kernels + Vj(put(np.log(weights)[:, None].astype(dtype), samples))
                 found = kernels.logsumexp(axis=1, **running(self))
             else:
                 if weights is not None:
-                    kernels = kernels * Vj(weights[:, None].astype(dtype))
-                found = np.log(kernels.sum(axis=1, **running(self)))
+                    kernels = kernels * Vj(put(weights[:, None].astype(dtype), samples))
+                found = log(kernels.sum(axis=1, **running(self)))
         D = self._fit_X.shape[1]
-        logs: Array = found[:, 0].astype(np.float64) - log_norm(kernel, self._metric, h, D)
-        return logs
+        logs: Array = cast(found[:, 0], np.dtype(np.float64))
+        return logs - log_norm(kernel, self._metric, h, D)
 
     def _cross_validate(self) -> None:
         """Choose the bandwidth under which samples are likeliest, each given the others."""
@@ -306,14 +310,14 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
             raise ParameterError(expected(what, str(np.count_nonzero(some))))
         self.bandwidth_grid_ = self._grid(weights)
         # every row leaves out the column of the same number: exact in float32 up to 2^24 of them
-        number = np.arange(len(X), dtype=X.dtype)[:, None]
+        number = put(np.arange(len(X), dtype=X.dtype)[:, None], X)
         same = Vi(number) == Vj(number)
         nothing = -math.inf if KERNELS[self.kernel].logarithmic else 0.0
         self.cv_scores_ = np.empty(len(self.bandwidth_grid_))
         for n, h in enumerate(self.bandwidth_grid_.tolist()):
             kernels = same.where(nothing, self._kernels(Vi(X), Vj(X), h))
-            logs = self._log_sums(kernels, h, X.dtype)[some] - np.log(weights.sum() - weights[some])
-            self.cv_scores_[n] = weights[some] @ logs
+            logs = to_host(self._log_sums(kernels, h, X))[some]
+            self.cv_scores_[n] = weights[some] @ (logs - np.log(weights.sum() - weights[some]))
         if np.isneginf(self.cv_scores_).all():
             got = f"some with none within {self.bandwidth_grid_.max():.3g} under all of them"
             cure = "Pass larger ones as bandwidth_grid, or kernel='gaussian'."
@@ -324,15 +328,19 @@ class KernelDensity(BaseEstimator):  # type: ignore[misc]
         """Return the bandwidths to choose from."""
         if self.bandwidth_grid is not None:
             grid: Array = check_array(
-                self.bandwidth_grid, dtype=np.float64, ensure_2d=False, input_name="bandwidth_grid"
+                to_host(self.bandwidth_grid),
+                dtype=np.float64,
+                ensure_2d=False,
+                input_name="bandwidth_grid",
             )
             if grid.ndim != 1 or not (grid > 0).all():
                 what = "bandwidth_grid to be positive numbers, of shape (n_bandwidths,)"
                 raise ParameterError(expected(what, repr(self.bandwidth_grid)))
             return grid
         X = self._fit_X.astype(np.float64, copy=False)
-        mean = np.average(X, axis=0, weights=weights)
-        variance = np.average(np.square(X - mean), axis=0, weights=weights).mean()
+        there = put(weights, X)
+        mean = np.average(X, axis=0, weights=there)
+        variance = float(np.average(np.square(X - mean), axis=0, weights=there).mean())
         if not variance > 0:
             what = "samples that differ, for bandwidth='cv'"
             raise ParameterError(expected(what, "equal ones", "Pass a bandwidth."))

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -19,17 +18,17 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine.backends._threads import thread_count
 from georeduce.engine.errors import expected, warn
 
+from .._arrays import at_home, put, returned, validated
 from ..common import (
     BACKEND,
     BOOLEAN,
     CALLABLE,
-    FLOATS,
     N_JOBS,
     NON_NEGATIVE_REAL,
     NONE,
@@ -41,19 +40,23 @@ from ..common import (
     Rule,
     check_parameters,
     checked_weights,
+    is_array_like,
     one_of,
     running,
+    to_host,
 )
 from ._lloyd import PART, Clustering, Lloyd, nearest, to_mean, to_sphere
-from ._points import mean_of, on_sphere, variance_of, weighted_on_sphere
-from ._seeding import order_of, plus_plus, uniform
+from ._points import (
+    distances_to,
+    given_centers,
+    mean_of,
+    on_sphere,
+    variance_of,
+    weighted_on_sphere,
+)
+from ._seeding import number_of_runs, order_of, plus_plus, uniform
 
-
-def _is_array_like(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, str)
-
-
-_CENTERS = Rule("an array of shape (n_clusters, n_features)", _is_array_like)
+_CENTERS = Rule("an array of shape (n_clusters, n_features)", is_array_like)
 
 
 class KMeans(
@@ -185,6 +188,7 @@ class KMeans(
         self.n_jobs = n_jobs
         self.backend = backend
 
+    @at_home
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
         """Find the centers.
 
@@ -203,12 +207,12 @@ class KMeans(
             The fitted estimator.
         """
         check_parameters(self, self._rules)
-        X = validate_data(self, X, dtype=FLOATS, order="C")
+        X = validated(self, X)
         weights = checked_weights(sample_weight, len(X))
         if len(X) < self.n_clusters:
             what = f"n_samples >= n_clusters = {self.n_clusters}"
             raise ParameterError(expected(what, f"n_samples = {len(X)}"))
-        given = self._centers(self.init, X) if _is_array_like(self.init) else None
+        given = self._centers(self.init, X) if is_array_like(self.init) else None
         drawn = isinstance(self.init, str) and self.init == "k-means++"
         order = order_of(X) if drawn else None
         if self.metric == "cosine":
@@ -218,19 +222,20 @@ class KMeans(
             self.inertia_ = found.inertia / 2 + alone
         else:
             mean = mean_of(X, weights).astype(X.dtype)
-            points = np.subtract(X, mean, out=None if self.copy_x else X)
+            shift = put(mean, X)
+            points = np.subtract(X, shift, out=None if self.copy_x else X)
             given = None if given is None else given - mean
             try:
                 found = self._best_of_runs(points, weights, given, order)
             finally:
                 if not self.copy_x:
-                    X += mean
+                    X += shift
             self.cluster_centers_ = found.centers + mean
             self.inertia_ = found.inertia
         self._n_features_out = self.n_clusters
-        self.labels_ = found.labels
+        self.labels_ = to_host(found.labels)
         self.n_iter_ = found.n_iter
-        distinct = len(np.unique(found.labels))
+        distinct = len(np.unique(self.labels_))
         if distinct < self.n_clusters:
             warn(
                 f"Number of distinct clusters ({distinct}) found smaller than n_clusters "
@@ -245,12 +250,12 @@ class KMeans(
         """Return the clustering of least inertia, of points as the iteration sees them."""
         random_state = check_random_state(self.random_state)
         run = running(self)
-        runs = self._runs(given)
+        runs = number_of_runs(self.n_init, self.init)
         threads = min(thread_count(self.n_jobs), -(-len(points) // PART))
         with ThreadPoolExecutor(threads) if threads > 1 else contextlib.nullcontext() as pool:
             lloyd = Lloyd(
                 points,
-                weights,
+                None if weights is None else put(weights, points),
                 to_sphere if self.metric == "cosine" else to_mean,
                 self.tol and self.tol * variance_of(points, weights),
                 self.max_iter,
@@ -267,46 +272,50 @@ class KMeans(
                 elif callable(self.init):
                     start = self.init(points, self.n_clusters, random_state=random_state)
                     start = self._centers(start, points)
-                elif self.init == "random":
-                    start = uniform(points, self.n_clusters, weights, random_state)
                 else:
-                    assert order is not None, "of samples that are drawn"
-                    start = plus_plus(points, self.n_clusters, weights, order, random_state, run)
+                    if order is None:
+                        drawn = uniform(points, self.n_clusters, weights, random_state)
+                    else:
+                        drawn = plus_plus(
+                            points, self.n_clusters, weights, order, random_state, run
+                        )
+                    start = to_host(points[put(drawn, points)])
                 found = lloyd(start)
                 if best is None or found.inertia < best.inertia:
                     best = found
         assert best is not None, "n_init is positive"
         return best
 
-    def _runs(self, given: Array | None) -> int:
-        if given is not None:
-            if self.n_init not in ("auto", 1):
-                text = "Explicit initial centers were passed: there is one run, not n_init="
-                warn(f"{text}{self.n_init}.", RuntimeWarning)
-            return 1
-        if self.n_init == "auto":
-            return 1 if isinstance(self.init, str) and self.init == "k-means++" else 10
-        return int(self.n_init)
-
     def _centers(self, centers: Any, X: Array) -> Array:
-        """Return initial centers of a user in the dtype of the samples, with norm 1 on a sphere."""
-        checked: Array = check_array(centers, dtype=X.dtype, order="C", input_name="init")
-        shape = (self.n_clusters, X.shape[1])
-        if checked.shape != shape:
-            what = f"initial centers of shape (n_clusters, n_features) = {shape}"
-            raise ParameterError(expected(what, f"shape {checked.shape}"))
-        if self.metric == "cosine":
-            checked, at_origin = on_sphere(checked)
-            if at_origin.any():
-                row = int(at_origin.argmax())
-                what = "initial centers other than the origin for metric='cosine'"
-                raise ParameterError(expected(what, f"zeros in center {row}"))
-        return checked
+        shape = self.n_clusters, X.shape[1]
+        return given_centers(centers, shape, X.dtype, self.metric)
 
     @staticmethod
     def _tell(line: str) -> None:
         print(f"KMeans: {line}")
 
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
+        """Find the centers, and return the index of the nearest one of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : Ignored
+            For pipelines.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0.
+
+        Returns
+        -------
+        labels : array of shape (n_samples,)
+            Indices, int32.
+        """
+        self.fit(X, sample_weight=sample_weight)
+        labels: Array = returned(self.labels_, self._home)
+        return labels
+
+    @at_home
     def predict(self, X: Any) -> Array:
         """Return the index of the nearest center of each sample.
 
@@ -322,6 +331,7 @@ class KMeans(
         """
         return self._nearest(self._checked(X))[1]
 
+    @at_home
     def transform(self, X: Any) -> Array:
         """Return the distances of samples to all centers.
 
@@ -338,10 +348,12 @@ class KMeans(
         X = self._checked(X)
         if self.metric == "cosine":
             points, at_origin = on_sphere(X)
-            squares = cdist(points, self.cluster_centers_, "sqeuclidean")
+            squares = distances_to("sqeuclidean", points, self.cluster_centers_)
             return np.where(at_origin, 1, squares / 2).astype(X.dtype)
-        return cdist(X, self.cluster_centers_).astype(X.dtype, copy=False)
+        distances: Array = distances_to("euclidean", X, self.cluster_centers_)
+        return distances.astype(X.dtype, copy=False)
 
+    @at_home
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return minus the inertia of samples.
 
@@ -362,18 +374,20 @@ class KMeans(
         X = self._checked(X)
         weights = checked_weights(sample_weight, len(X))
         distances = self._nearest(X)[0]
-        return -float(np.sum(distances if weights is None else distances * weights, dtype=float))
+        if weights is not None:
+            distances = distances * put(weights, distances)
+        return -float(distances.sum(dtype=np.float64))
 
     def _checked(self, X: Any) -> Array:
         check_is_fitted(self)
-        checked: Array = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        checked: Array = validated(self, X, reset=False)
         return checked
 
     def _nearest(self, X: Array) -> tuple[Array, Array]:
         """Return squared (or cosine) distances to the nearest centers, and their indices."""
         centers = self.cluster_centers_.astype(X.dtype, copy=False)
-        if self.metric == "cosine":
-            points, at_origin = on_sphere(X)
-            squares, labels = nearest(points, centers, running(self))
-            return np.where(at_origin[:, 0], 1, squares / 2), labels
-        return nearest(X, centers, running(self))
+        if self.metric != "cosine":
+            return nearest(X, centers, running(self))
+        points, at_origin = on_sphere(X)
+        squares, labels = nearest(points, centers, running(self))
+        return np.where(at_origin[:, 0], 1, squares / 2), labels

@@ -9,23 +9,32 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import check_array
 
-from georeduce.engine.errors import expected
-
-from ..common import FLOATS, NONE, POSITIVE_REAL, Array, ParameterError, Rule, check_parameters
-from ._base import ARRAY, MixtureBase, centre_of
+from .._arrays import at_home, validated
+from ..common import (
+    FLOATS,
+    NONE,
+    POSITIVE_REAL,
+    Array,
+    Rule,
+    check_parameters,
+    to_host,
+)
+from ._base import ARRAY, MixtureBase
+from ._criteria import InformationCriteria
 from ._given import (
     forget,
-    given_covariances,
     given_factor,
     given_floats,
+    given_mixture,
     given_weights,
     inverse,
 )
+from ._progress import Progress
 from ._start import initial_moments
 from ._state import State, normalisation
-from ._steps import EPS, Moments, Steps
+from ._steps import EPS, Moments, Steps, centre_of
 
 CHUNK_ROWS = 1 << 17
 """Samples of one step of ``partial_fit``."""
@@ -33,7 +42,7 @@ DECAY = 0.6
 """The t-th step of ``partial_fit`` moves the moments by t ** -DECAY."""
 
 
-class GaussianMixture(MixtureBase):
+class GaussianMixture(InformationCriteria):
     r"""Gaussian mixture, fitted by expectation maximization.
 
     .. math:: p(x) = \sum_{k=1}^K w_k N(x; m_k, \Sigma_k)
@@ -285,18 +294,11 @@ class GaussianMixture(MixtureBase):
         >>> model.predict([[1.0], [3.0]])
         array([0, 1])
         """
-        means = check_array(means, dtype=FLOATS)
+        means = check_array(to_host(means), dtype=FLOATS)
         K, D = means.shape
         model = cls(n_components=K, covariance_type=covariance_type, **params)
         check_parameters(model, model._rules)
-        kind = model._kind
-        shares = given_weights(weights, K, "weights")
-        given = given_covariances(covariances, kind, kind.shape(K, D), "covariances")
-        assert shares is not None
-        assert given is not None
-        factor, given, singular = kind.factor(given, 1.0, 0.0)
-        if singular.any():
-            raise ParameterError(expected("positive definite covariances", "singular ones"))
+        shares, given, factor = given_mixture(weights, covariances, model._kind, K, D)
         state = model._state(shares, means.astype(np.float64), given, factor)
         model._publish(state, np.zeros(D), means.dtype)
         model.n_features_in_ = D
@@ -304,6 +306,7 @@ class GaussianMixture(MixtureBase):
         model.lower_bound_, model.lower_bounds_ = -np.inf, []
         return model
 
+    @at_home
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
         """Improve the mixture by some samples, of which none need be seen again.
 
@@ -328,18 +331,24 @@ class GaussianMixture(MixtureBase):
         """
         check_parameters(self, self._rules)
         n = len(X)
-        for start in range(0, max(n, 1), CHUNK_ROWS):
-            at = slice(start, start + CHUNK_ROWS)
-            weights = None if sample_weight is None else np.asarray(sample_weight)[at]
-            self._step(X if n <= CHUNK_ROWS else X[at], weights)
-            forget(X)
+        if n <= CHUNK_ROWS:
+            self._step(X, sample_weight)
+            return self
+        with Progress(self, "Chunks", -(-n // CHUNK_ROWS), "Chunk") as progress:
+            for start in range(0, n, CHUNK_ROWS):
+                at = slice(start, start + CHUNK_ROWS)
+                weights = None if sample_weight is None else np.asarray(to_host(sample_weight))[at]
+                before: float = getattr(self, "lower_bound_", -np.inf)
+                self._step(X[at], weights)
+                forget(X)
+                progress.step(self.lower_bound_, self.lower_bound_ - before)
         return self
 
     def _step(self, X: Any, sample_weight: Any) -> None:
         """Do one step of stepwise EM."""
         if not hasattr(self, "means_"):
             self.fit(X, sample_weight=sample_weight)
-        X = validate_data(self, X, dtype=self.means_.dtype, order="C", reset=False)
+        X = validated(self, X, dtype=self.means_.dtype, reset=False)
         weights = self._weights_of(X, sample_weight)
         kept: Any = getattr(self, "_statistics", None)
         known = kept is not None and kept[2] is self.means_  # not from before another fit
@@ -357,40 +366,3 @@ class GaussianMixture(MixtureBase):
         self._publish(state, centre, X.dtype)
         self.lower_bound_ = steps.mean(sums)
         self._statistics = (new, t, self.means_, centre)
-
-    # --- Criteria -----------------------------------------------------------------------------
-
-    def _n_parameters(self) -> int:
-        K, D = self.means_.shape
-        return int(self._kind.count(K, D) + K * D + K - 1)
-
-    def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion, the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        bic : float
-            The criterion.
-        """
-        n = len(X)
-        return float(-2 * self.score(X) * n + self._n_parameters() * np.log(n))
-
-    def aic(self, X: Any) -> float:
-        """Return Akaike's information criterion, the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        aic : float
-            The criterion.
-        """
-        return float(-2 * self.score(X) * len(X) + 2 * self._n_parameters())

@@ -14,12 +14,12 @@ from georeduce.engine import LazyTensor
 from georeduce.engine.arrays import check_array, library_of
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-_NAMES = {"asinh": "arcsinh", "atanh": "arctanh"}  # NumPy before 2 and CuPy know these only
+_NAMES = {"asinh": "arcsinh"}
 
 
 def module_of(v: Any) -> Any:
-    """Return the library of an array: its functions are NumPy's."""
-    return sys.modules[library_of(v)]
+    """Return whose functions serve an array: PyTorch's, or NumPy's, to which CuPy answers."""
+    return sys.modules["torch"] if library_of(v) == "torch" else np
 
 
 def apply(name: str, v: Any) -> Any:

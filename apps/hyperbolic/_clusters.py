@@ -15,7 +15,8 @@ import numpy as np
 
 from georeduce.engine import LazyTensor, Vi, Vj
 
-from ..common import Array
+from .._arrays import put
+from ..common import Array, to_host
 from ..gmm._seeding import order_of, plus_plus, uniform
 from ._frechet import Found, descend, seen_from
 from ._model import Features
@@ -30,6 +31,8 @@ TOL = 1e-8
 @dataclass(frozen=True)
 class Samples:
     """Points of a space in float64, with weights, and what formulas need of them, once.
+
+    Points are NumPy's or CuPy's; weights and centers are NumPy's.
 
     Attributes
     ----------
@@ -69,8 +72,11 @@ class Samples:
         return np.ones(len(self.points)) if self.weights is None else self.weights
 
     def nearest(self, centers: Array) -> tuple[Array, Array]:
-        """Return the distances (n,) to the nearest of the centers (K, D), and labels (n,)."""
-        columns = self.space.features(Vj(centers))
+        """Return the distances (n,) to the nearest of the centers (K, D), and labels (n,).
+
+        Where the samples are.
+        """
+        columns = self.space.features(Vj(put(centers, self.points)))
         s, labels = self.space._half_sinh(self.rows, columns).min_argmin(axis=1, **self.run)
         distances = 2 * self.space.radius * np.arcsinh(s[:, 0])
         return distances, labels[:, 0].astype(np.int32)
@@ -82,15 +88,21 @@ class Samples:
         d: LazyTensor = self.space._distance(rows, columns)
         return d * d
 
-    def seen(self, weights: LazyTensor) -> Callable[[Features], LazyTensor]:
-        """Return from the features of centers to the formula of sums under weights (K, n)."""
-        return lambda rows: seen_from(self.space, rows, self.columns, weights)
+    def seen(self, weights: LazyTensor) -> Callable[[Array], LazyTensor]:
+        """Return from centers to the formula of sums over samples under weights (K, n)."""
+
+        def formula(centers: Array) -> LazyTensor:
+            rows = self.space.features(Vi(put(centers, self.points)))
+            return seen_from(self.space, rows, self.columns, weights)
+
+        return formula
 
     def members(self, labels: Array, K: int) -> LazyTensor:
         """Return the weights of samples in clusters, as a formula of shape (K, n)."""
-        k, label = np.arange(K, dtype=float)[:, None], labels[:, None].astype(float)
+        numbers = (np.arange(K), labels, self.masses)
+        k, label, mass = (put(a.astype(float)[:, None], self.points) for a in numbers)
         same: Any = Vi(k) == Vj(label)
-        found: LazyTensor = same.where(Vj(self.masses[:, None]), 0)
+        found: LazyTensor = same.where(Vj(mass), 0)
         return found
 
 
@@ -117,10 +129,14 @@ class Clustering(NamedTuple):
 
 def start(samples: Samples, K: int, method: str, rng: Any, order: Array | None) -> Array:
     """Return samples to start from, by "k-means++" or "random"."""
+    x, weights = samples.points, samples.weights
     if method == "random":
-        return uniform(samples.points, K, samples.weights, rng)
-    order = order_of(samples.points) if order is None else order
-    return plus_plus(samples.points, K, samples.weights, order, rng, samples.run, samples.squares)
+        drawn = uniform(x, K, weights, rng)
+    else:
+        order = order_of(x) if order is None else order
+        drawn = plus_plus(x, K, weights, order, rng, samples.run, samples.squares)
+    centers: Array = to_host(x[put(drawn, x)])
+    return centers
 
 
 def lloyd(
@@ -148,7 +164,7 @@ def lloyd(
     """
     before = None
     for n_iter in range(1, max_iter + 1):
-        distances, labels = samples.nearest(centers)
+        distances, labels = map(to_host, samples.nearest(centers))
         inertia = float(samples.masses @ distances**2)
         if tell:
             tell(f"iteration {n_iter}: squared distances sum up to {inertia:.6g}")
@@ -159,7 +175,7 @@ def lloyd(
         if (same and found.converged) or shift <= tol * inertia / samples.masses.sum():
             break
     if shift > 0:
-        distances, labels = samples.nearest(centers)
+        distances, labels = map(to_host, samples.nearest(centers))
         inertia = float(samples.masses @ distances**2)
     return Clustering(centers, labels, inertia, n_iter)
 
@@ -173,6 +189,7 @@ def _moved(samples: Samples, centers: Array, distances: Array, labels: Array) ->
     if empty.size:
         chosen = np.argpartition(far, -empty.size)[-empty.size :][::-1]
         labels, centers = labels.copy(), centers.copy()
-        labels[chosen], centers[empty] = empty, samples.points[chosen]
+        labels[chosen] = empty
+        centers[empty] = to_host(samples.points[put(chosen, samples.points)])
     seen = samples.seen(samples.members(labels, K))
     return descend(samples.space, centers, seen, samples.run, TOL, STEPS)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from georeduce.engine.arrays import cast
+
 from ..common import Array, one_of
 from ._arrays import FLOAT64, apply, join, length, unit
 from ._model import refuse
@@ -27,6 +29,10 @@ def _as_they_are(space: HyperbolicSpace, x: Any) -> Any:
     return x
 
 
+def _inside(space: HyperbolicSpace, x: Any, dtype: Any) -> Any:
+    return space._close(x, dtype)
+
+
 def _along(space: HyperbolicSpace, v: Any) -> Any:
     """Return points of the hyperboloid, of tangent vectors at the centre of the ball."""
     theta = length(v) * (2 / space.radius)  # the ball's metric at the centre is twice Euclid's
@@ -40,10 +46,11 @@ def _along(space: HyperbolicSpace, v: Any) -> Any:
     return space.project(join(0 * theta, unit(v) * (space.radius * apply("sinh", theta))))
 
 
-def _back(space: HyperbolicSpace, x: Any) -> Any:
+def _back(space: HyperbolicSpace, x: Any, dtype: Any) -> Any:
     """Return the tangent vectors of points of the hyperboloid."""
     v = x[..., 1:]
-    return unit(v) * (space.radius / 2 * apply("asinh", length(v) / space.radius))
+    v = unit(v) * (space.radius / 2 * apply("asinh", length(v) / space.radius))
+    return cast(v, dtype)
 
 
 @dataclass(frozen=True)
@@ -56,13 +63,15 @@ class Coordinates:
     ----------
     model : class
         The model whose formulas serve.
-    inward, outward : callable
-        From a space and samples in float64 to its points, and back.
+    inward : callable
+        From a space and samples in float64 to its points.
+    outward : callable
+        From a space, its points in float64, and a dtype to samples.
     """
 
     model: type[HyperbolicSpace]
     inward: Callable[[HyperbolicSpace, Any], Any] = _as_they_are
-    outward: Callable[[HyperbolicSpace, Any], Any] = _as_they_are
+    outward: Callable[[HyperbolicSpace, Any, Any], Any] = _inside
 
 
 COORDINATES = {
@@ -79,12 +88,12 @@ def points_of(estimator: Any, X: Array) -> tuple[HyperbolicSpace, Array]:
     """Return the space of an estimator, and its points of samples, in float64."""
     coordinates = COORDINATES[estimator.coordinates]
     space = coordinates.model(estimator.curvature)
-    return space, coordinates.inward(space, X.astype(FLOAT64))
+    return space, coordinates.inward(space, cast(X, FLOAT64))
 
 
 def samples_of(estimator: Any, points: Array, dtype: Any) -> Array:
     """Return points in the coordinates of an estimator's samples."""
     coordinates = COORDINATES[estimator.coordinates]
     space = coordinates.model(estimator.curvature)
-    found: Array = coordinates.outward(space, space._close(points, dtype).astype(FLOAT64))
-    return found.astype(dtype)
+    found: Array = coordinates.outward(space, points, dtype)
+    return found

@@ -16,7 +16,8 @@ import numpy as np
 
 from georeduce.engine import LazyTensor, Vi, Vj
 
-from ..common import Array
+from .._arrays import put, weighted_mean
+from ..common import Array, to_host
 from ._clusters import Samples, lloyd, start
 from ._frechet import Sums, sums
 from ._gaussian import radial, width
@@ -45,7 +46,7 @@ def log_densities(
 ) -> LazyTensor:
     """Return the formula of the logarithms of weighted densities.
 
-    `components` is Vi if Gaussians are rows, or Vj.
+    `components` makes LazyTensors of arrays of NumPy, one row for each Gaussian: rows or columns.
     """
     R, D = space.radius, state.means.shape[1] - space.more
     log_zeta = radial(state.sigmas / R, D)[0] + D * np.log(R)
@@ -93,29 +94,31 @@ class EM:
         means = start(samples, K, "random" if method == "random" else "k-means++", rng, None)
         if method == "kmeans":
             means = lloyd(samples, means, 1e-4, 50).centers
-        _, labels = samples.nearest(means)
-        rows = samples.space.features(Vi(means))
-        found = sums(samples.seen(samples.members(labels, K))(rows), samples.run)
+        labels = to_host(samples.nearest(means)[1])
+        found = sums(samples.seen(samples.members(labels, K))(means), samples.run)
         return self._updated(found, State(np.full(K, 1 / K), means, np.ones(K)), 0.0)
 
     def __call__(self, state: State) -> tuple[State, list[float], bool]:
         """Return the last state, the mean log-densities of all, and whether they converged."""
-        samples, space = self.samples, self.samples.space
+        samples, space, x = self.samples, self.samples.space, self.samples.points
         some = samples.masses > 0
         log_masses = np.where(some, np.log(np.where(some, samples.masses, 1)), NEVER)[:, None]
+        log_masses = put(log_masses, x)
         bounds: list[float] = []
         for _ in range(self.max_iter):
-            rows, columns = space.features(Vi(state.means)), space.features(Vj(state.means))
-            pairs = log_densities(space, samples.rows, columns, state, Vj)
+            means = put(state.means, x)
+            rows, columns = space.features(Vi(means)), space.features(Vj(means))
+            pairs = log_densities(space, samples.rows, columns, state, lambda a: Vj(put(a, x)))
             log_sums = pairs.logsumexp(axis=1, **samples.run)
-            bounds.append(float(np.average(log_sums[:, 0], weights=samples.masses)))
+            bounds.append(weighted_mean(log_sums[:, 0], samples.masses))
             if self.tell:
                 self.tell(f"iteration {len(bounds)}: mean log-density {bounds[-1]:.6g}")
             if len(bounds) > 1 and bounds[-1] - bounds[-2] < self.tol:
                 return state, bounds, True
-            logs = log_densities(space, rows, samples.columns, state, Vi)
+            logs = log_densities(space, rows, samples.columns, state, lambda a: Vi(put(a, x)))
             shares = (logs + Vj(log_masses - log_sums)).exp()
-            state = self._updated(sums(samples.seen(shares)(rows), samples.run), state, 1.0)
+            found = sums(samples.seen(shares)(state.means), samples.run)
+            state = self._updated(found, state, 1.0)
         return state, bounds, False
 
     def _updated(self, found: Sums, before: State, length: float) -> State:

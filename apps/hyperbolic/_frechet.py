@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from georeduce.engine import ArgumentError, ConvergenceWarning, LazyTensor, ShapeError, Vi, Vj
-from georeduce.engine.arrays import from_numpy, kind_of, library_of, to_numpy
+from georeduce.engine.arrays import library_of, to_numpy
 from georeduce.engine.errors import expected, warn
 
-from ..common import Array
+from .._arrays import put
+from ..common import Array, to_host
 from ._arrays import apply
 from ._model import Features, log_scale
 from ._space import HyperbolicSpace
@@ -87,7 +88,7 @@ def seen_from(
 
 def sums(formula: LazyTensor, run: dict[str, Any]) -> Sums:
     """Return the sums of `seen_from`."""
-    found = formula.sum(axis=len(formula.batch) + 1, **run)
+    found = to_host(formula.sum(axis=len(formula.batch) + 1, **run))
     D = found.shape[-1] - 3
     return Sums(*(found[..., a:b] for a, b in ((0, D), (D, D + 1), (D + 1, D + 2), (D + 2, D + 3))))
 
@@ -103,7 +104,7 @@ class Found(NamedTuple):
 def descend(
     space: HyperbolicSpace,
     means: Array,
-    seen: Callable[[Features], LazyTensor],
+    seen: Callable[[Array], LazyTensor],
     run: dict[str, Any],
     tol: float,
     max_iter: int,
@@ -117,7 +118,7 @@ def descend(
     means : ndarray of shape (..., K, D)
         First centers, in float64.
     seen : callable
-        From the features of centers, as rows, to the formula of `seen_from`.
+        From centers to the formula of `seen_from`, of which they are rows.
     run : dict
         Keywords of reductions.
     tol : float
@@ -132,7 +133,7 @@ def descend(
         Centers without samples stay.
     """
     lengths = np.ones((*means.shape[:-1], 1))
-    here = sums(seen(space.features(Vi(means))), run)
+    here = sums(seen(means), run)
     size = here.size
     done = size <= tol * np.sqrt(here.squares * here.mass)
     for _ in range(max_iter):
@@ -141,7 +142,7 @@ def descend(
         x = space.features(means)
         there = space._close(space._exp(x, space.radius * here.step(lengths)), means.dtype)
         moved = np.where(done, means, there)
-        found = sums(seen(space.features(Vi(moved))), run)
+        found = sums(seen(moved), run)
         # sums that are equal but for roundings are told apart by their derivatives
         change, noise = found.squares - here.squares, NOISE * here.squares
         better = ~done & ((change < -noise) | ((found.size < size) & (change <= noise)))
@@ -158,17 +159,18 @@ def mean_of(
 ) -> tuple[Any, Any]:
     """Return the Fréchet means (..., D) and variances (...) of points (..., N, D)."""
     (y,), dtype = space._open(x)
-    home = kind_of(y)[1]
-    y = to_numpy(y)
+    y = y.detach() if library_of(y) == "torch" else y
     if y.ndim < 2 or not y.shape[-2]:
-        raise ShapeError(expected("points of shape (..., N, D)", f"shape {y.shape}"))
-    w = _weights(weights, y.shape[:-1])
-    columns, w_j = space.features(Vj(y)), Vj(w)
+        raise ShapeError(expected("points of shape (..., N, D)", f"shape {tuple(y.shape)}"))
+    w = _weights(weights, tuple(y.shape[:-1]))
+    columns, w_j = space.features(Vj(y)), Vj(put(w, y))
     origin = space.origin(y.shape[-1] - space.more)
     start = np.tile(origin, (*w.shape[:-2], 1, 1))
-    found = descend(
-        space, start, lambda rows: seen_from(space, rows, columns, w_j), run, tol, max_iter
-    )
+
+    def seen(means: Array) -> LazyTensor:
+        return seen_from(space, space.features(Vi(put(means, y))), columns, w_j)
+
+    found = descend(space, start, seen, run, tol, max_iter)
     if not found.converged:
         size = found.sums.size / found.sums.mass
         warn(
@@ -178,7 +180,7 @@ def mean_of(
         )
     variance = space.radius**2 * (found.sums.squares / found.sums.mass)[..., 0, 0]
     results = (found.means[..., 0, :], np.asarray(variance))
-    return tuple(from_numpy(a.astype(dtype), home) for a in results)
+    return tuple(put(a.astype(dtype), y) for a in results)
 
 
 def _weights(weights: Any, shape: tuple[int, ...]) -> Array:

@@ -123,8 +123,7 @@ def log_scale(s: Any, R: float) -> Any:
 
 def refuse(wrong: Any, what: str, got: Any, cure: str) -> None:
     """Raise if some entries (..., 1) of an array are true, and tell of the first of them."""
-    flags = to_numpy(wrong)[..., 0]
-    if flags.any():
-        at = tuple(int(n) for n in np.argwhere(flags)[0])
+    if bool(wrong.any()):
+        at = tuple(int(n) for n in np.argwhere(to_numpy(wrong)[..., 0])[0])
         where = "" if not at else f" in row {at[0]}" if len(at) == 1 else f" at {at}"
         raise ArgumentError(expected(what, f"{got(at)}{where}", cure))

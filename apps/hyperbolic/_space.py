@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from georeduce.engine import ArgumentError, LazyTensor, ShapeError
-from georeduce.engine.arrays import cast, kind_of
+from georeduce.engine.arrays import cast, from_numpy, kind_of, library_of
 from georeduce.engine.errors import expected
 
 from ..common import ParameterError, is_real
-from ._arrays import FLOAT32, FLOAT64, apply, length, module_of, pick, points, total
+from ._arrays import FLOAT32, FLOAT64, apply, length, pick, points, total
 from ._model import Features, Model
 
 
@@ -242,7 +244,9 @@ class HyperbolicSpace(Model):
         (x, y), dtype = self._open(x, y)
         fx, fy = self._features(x), self._features(y)
         theta = 2 * apply("asinh", self._half_sinh(fx, fy))
-        t = module_of(x).asarray(t, dtype=x.dtype)[..., None]
+        if library_of(t) in ("scalar", "sequence", "numpy"):
+            t = from_numpy(np.asarray(t, FLOAT64), kind_of(x)[1])
+        t = cast(t, FLOAT64)[..., None]
         a, b = (_sinh_ratio(s, theta) for s in (1 - t, t))
         return self._close(self._geodesic(fx, fy, a, b), dtype)
 

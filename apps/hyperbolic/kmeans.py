@@ -12,16 +12,16 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine import Vi, Vj
 from georeduce.engine.errors import expected, warn
 
+from .._arrays import at_home, put, returned, validated
 from ..common import (
     BACKEND,
     CALLABLE,
-    FLOATS,
     N_JOBS,
     NON_NEGATIVE_REAL,
     NONE,
@@ -33,11 +33,14 @@ from ..common import (
     Rule,
     check_parameters,
     checked_weights,
+    is_array_like,
     is_real,
     one_of,
     running,
+    to_host,
 )
-from ..gmm._seeding import order_of
+from ..gmm._points import given_centers
+from ..gmm._seeding import number_of_runs, order_of
 from ._clusters import Samples, lloyd, start
 from ._coordinates import RULE, points_of, samples_of
 
@@ -46,11 +49,7 @@ CHUNK = 1 << 19
 CURVATURE = Rule("a negative number", lambda value: is_real(value) and -np.inf < value < 0)
 
 
-def _is_array_like(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, str)
-
-
-_CENTERS = Rule("an array of shape (n_clusters, n_features)", _is_array_like)
+_CENTERS = Rule("an array of shape (n_clusters, n_features)", is_array_like)
 
 
 class HyperbolicKMeans(
@@ -177,6 +176,7 @@ class HyperbolicKMeans(
         self.n_jobs = n_jobs
         self.backend = backend
 
+    @at_home
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> HyperbolicKMeans:
         """Find the centers.
 
@@ -195,14 +195,14 @@ class HyperbolicKMeans(
             The fitted estimator.
         """
         check_parameters(self, self._rules)
-        X = validate_data(self, X, dtype=FLOATS, order="C")
+        X = validated(self, X)
         weights = checked_weights(sample_weight, len(X))
         if len(X) < self.n_clusters:
             what = f"n_samples >= n_clusters = {self.n_clusters}"
             raise ParameterError(expected(what, f"n_samples = {len(X)}"))
         samples = Samples(*points_of(self, X), weights, running(self))
         rng = check_random_state(self.random_state)
-        runs, best = self._runs(), None
+        runs, best = number_of_runs(self.n_init, self.init), None
         drawn = isinstance(self.init, str) and self.init == "k-means++"
         order = order_of(X) if drawn else None
         for n in range(runs):
@@ -232,29 +232,37 @@ class HyperbolicKMeans(
             )
         return self
 
-    def _runs(self) -> int:
-        if _is_array_like(self.init):
-            if self.n_init not in ("auto", 1):
-                text = "Explicit initial centers were passed: there is one run, not n_init="
-                warn(f"{text}{self.n_init}.", RuntimeWarning)
-            return 1
-        if self.n_init == "auto":
-            return 1 if isinstance(self.init, str) and self.init == "k-means++" else 10
-        return int(self.n_init)
-
     def _centers(self, centers: Any, X: Array) -> Array:
         """Return initial centers of a user as points."""
-        checked: Array = check_array(centers, dtype=X.dtype, order="C", input_name="init")
-        shape = (self.n_clusters, X.shape[1])
-        if checked.shape != shape:
-            what = f"initial centers of shape (n_clusters, n_features) = {shape}"
-            raise ParameterError(expected(what, f"shape {checked.shape}"))
-        return points_of(self, checked)[1]
+        shape = self.n_clusters, X.shape[1]
+        return points_of(self, given_centers(centers, shape, X.dtype, "euclidean"))[1]
 
     @staticmethod
     def _tell(line: str) -> None:
         print(f"HyperbolicKMeans: {line}")
 
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
+        """Find the centers, and return the index of the nearest one of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : Ignored
+            For pipelines.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0.
+
+        Returns
+        -------
+        labels : array of shape (n_samples,)
+            Indices, int32.
+        """
+        self.fit(X, sample_weight=sample_weight)
+        labels: Array = returned(self.labels_, self._home)
+        return labels
+
+    @at_home
     def predict(self, X: Any) -> Array:
         """Return the index of the nearest center of each sample.
 
@@ -270,6 +278,7 @@ class HyperbolicKMeans(
         """
         return self._nearest(self._checked(X))[1]
 
+    @at_home
     def transform(self, X: Any) -> Array:
         """Return the distances of samples to all centers.
 
@@ -285,14 +294,15 @@ class HyperbolicKMeans(
         """
         X = self._checked(X)
         space, points = points_of(self, X)
-        centers = space.features(Vj(points_of(self, self.cluster_centers_)[1]))
-        result = np.empty((len(X), self.n_clusters), X.dtype)
+        centers = space.features(Vj(put(points_of(self, self.cluster_centers_)[1], points)))
         step = max(1, CHUNK // self.n_clusters)
+        parts = []
         for n in range(0, len(X), step):
             rows = space.features(Vi(points[n : n + step]))
-            result[n : n + step] = space._distance(rows, centers).dense()
-        return result
+            parts.append(space._distance(rows, centers).dense().astype(X.dtype))
+        return np.concatenate(parts)
 
+    @at_home
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return minus the inertia of samples.
 
@@ -312,12 +322,12 @@ class HyperbolicKMeans(
         """
         X = self._checked(X)
         weights = checked_weights(sample_weight, len(X))
-        squares = self._nearest(X)[0] ** 2
+        squares = to_host(self._nearest(X)[0]) ** 2
         return -float(np.sum(squares if weights is None else squares * weights))
 
     def _checked(self, X: Any) -> Array:
         check_is_fitted(self)
-        checked: Array = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        checked: Array = validated(self, X, reset=False)
         return checked
 
     def _nearest(self, X: Array) -> tuple[Array, Array]:

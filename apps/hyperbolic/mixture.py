@@ -8,14 +8,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine import LazyTensor, Vi, Vj
+from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import expected, warn
 
+from .._arrays import at_home, differentiable, put, validated, weighted_mean
 from ..common import (
     BACKEND,
-    FLOATS,
     N_JOBS,
     NON_NEGATIVE_REAL,
     NONE,
@@ -169,6 +170,7 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
 
     # --- Fitting ------------------------------------------------------------------------------
 
+    @at_home
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RiemannianGaussianMixture:
         """Estimate the parameters by EM.
 
@@ -187,7 +189,7 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
             The fitted mixture.
         """
         check_parameters(self, self._rules)
-        X = validate_data(self, X, dtype=FLOATS, order="C", ensure_min_samples=2)
+        X = validated(self, X, ensure_min_samples=2)
         weights = checked_weights(sample_weight, len(X))
         if len(X) < self.n_components:
             what = f"n_samples >= n_components = {self.n_components}"
@@ -221,13 +223,15 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
     def _pairs(self, X: Any) -> tuple[LazyTensor, Any]:
         """Return the formula of log-densities with samples as rows, and their dtype."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        X = validated(self, X, reset=False)
         space, points = points_of(self, X)
         means = points_of(self, self.means_)[1]
         state = State(self.weights_.astype(float), means, self.sigmas_.astype(float))
-        rows, columns = space.features(Vi(points)), space.features(Vj(means))
-        return log_densities(space, rows, columns, state, Vj), X.dtype
+        rows, columns = space.features(Vi(points)), space.features(Vj(put(means, points)))
+        logs = log_densities(space, rows, columns, state, lambda a: Vj(put(a, points)))
+        return logs, kind_of(X)[0]
 
+    @at_home
     def predict(self, X: Any) -> Array:
         """Return the most probable Gaussian of each sample.
 
@@ -263,6 +267,7 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
         """
         return self.fit(X, y, sample_weight).predict(X)
 
+    @at_home
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each Gaussian for each sample.
 
@@ -277,15 +282,16 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
             Probabilities, which add up to 1 for each sample.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
-        result = np.empty((len(X), self.n_components), X.dtype)
+        X = validated(self, X, reset=False)
         step = max(1, CHUNK // self.n_components)
+        parts = []
         for n in range(0, len(X), step):
             logs = self._pairs(X[n : n + step])[0].dense()
             shares = np.exp(logs - logs.max(axis=1, keepdims=True))
-            result[n : n + step] = shares / shares.sum(axis=1, keepdims=True)
-        return result
+            parts.append((shares / shares.sum(axis=1, keepdims=True)).astype(X.dtype))
+        return np.concatenate(parts)
 
+    @differentiable
     def score_samples(self, X: Any) -> Array:
         """Return the log-density of each sample, by the Riemannian volume.
 
@@ -300,9 +306,10 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
             Logarithms of densities.
         """
         pairs, dtype = self._pairs(X)
-        found: Array = pairs.logsumexp(axis=1, **running(self))[:, 0].astype(dtype, copy=False)
+        found: Array = cast(pairs.logsumexp(axis=1, **running(self))[:, 0], dtype)
         return found
 
+    @at_home
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-density of samples.
 
@@ -320,9 +327,10 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
         log_likelihood : float
             Mean of ``score_samples``.
         """
-        scores = self.score_samples(X).astype(np.float64)
-        return float(np.average(scores, weights=checked_weights(sample_weight, len(scores))))
+        scores = self.score_samples(X)
+        return weighted_mean(scores, checked_weights(sample_weight, len(scores)))
 
+    @at_home
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
         """Draw samples from the mixture.
 

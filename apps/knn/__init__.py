@@ -6,6 +6,10 @@ never stored: for each i, the k smallest of its values and the indices j where t
 :math:`d` is a formula of two LazyTensors, one line of the table `METRICS` or a user's function.
 
 The estimators follow scikit-learn's classes of the same names, for exhaustive search of dense data.
+X may be a NumPy array, a PyTorch tensor or a CuPy array, and y of any library. Results come in the
+library and on the device of X; fitted attributes are NumPy arrays. The search runs on a GPU if the
+queries or the database lie on one. Tensors that want gradients are detached; labels that are no
+numbers come as NumPy arrays.
 """
 
 from __future__ import annotations

@@ -12,15 +12,15 @@ from scipy import sparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MultiOutputMixin
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine.errors import expected, warn
 
+from .._arrays import at_home, put, together, validated
 from ..common import (
     BACKEND,
     CALLABLE,
     DICT,
-    FLOATS,
     N_JOBS,
     NONE,
     POSITIVE_INTEGER,
@@ -32,6 +32,7 @@ from ..common import (
     is_integer,
     one_of,
     running,
+    to_host,
 )
 from .metrics import exponent_of, finished, resolve, surrogate
 
@@ -76,9 +77,9 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
             if sparse.issparse(y):
                 cure = "Pass y.toarray()."
                 raise ParameterError(expected("y as a dense array", "a sparse one", cure))
-            X, y = validate_data(self, X, y, dtype=FLOATS, order="C", multi_output=True)
+            X, y = validated(self, X, y, multi_output=True)
         else:
-            X = validate_data(self, X, dtype=FLOATS, order="C")
+            X = validated(self, X)
         surrogate(metric, keywords, X[:1], X)  # a metric that is wrong is told here, not later
         self.effective_metric_ = metric
         self.effective_metric_params_ = keywords
@@ -87,6 +88,7 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         self._fit_size = _size(X)
         return y
 
+    @at_home
     def kneighbors(
         self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True
     ) -> Any:
@@ -104,10 +106,10 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        neigh_dist : ndarray of shape (n_queries, n_neighbors)
+        neigh_dist : array of shape (n_queries, n_neighbors)
             Distances in ascending order, in the dtype of the data: float32 if the queries and the
             database are. Only present if `return_distance` is true.
-        neigh_ind : ndarray of shape (n_queries, n_neighbors)
+        neigh_ind : array of shape (n_queries, n_neighbors)
             Indices of the neighbors in the database.
 
         Examples
@@ -123,8 +125,7 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         if X is None:
             queries = database = self._fit_X
         else:
-            queries = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
-            database = self._fit_X
+            queries, database = together(validated(self, X, reset=False), self._fit_X)
         n_samples = self.n_samples_fit_
         if k + (X is None) > n_samples:
             rule = "n_neighbors < n_samples_fit" if X is None else "n_neighbors <= n_samples_fit"
@@ -136,8 +137,6 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
             distances, indices = self._search(queries, database, k + 1, return_distance)
             distances, indices = _without_self(distances, indices)
         else:
-            dtype = np.result_type(queries, database)
-            queries, database = (a.astype(dtype, copy=False) for a in (queries, database))
             distances, indices = self._search(queries, database, k, return_distance)
         return (distances, indices) if return_distance else indices
 
@@ -160,6 +159,7 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         # with the values even where only indices are asked for: one kernel to compile, not two
         values, indices = d.Kmin_argKmin(k, axis=1, **running(self))
         if indices.size and indices.min() < 0:  # the engine's way to say that there are too few
+            indices = to_host(indices)
             row = np.flatnonzero((indices < 0).any(axis=1))[0]
             got = f"NaN for all but {int((indices[row] >= 0).sum())} of them in query {row}"
             cure = "Change the function given as metric."
@@ -207,19 +207,20 @@ class NeighborsBase(MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
             data, indices = self.kneighbors(X, n_neighbors)
         else:
             indices = self.kneighbors(X, n_neighbors, return_distance=False)
-            data = np.ones(indices.shape)
+            data = np.ones(tuple(indices.shape))
         rows, k = indices.shape
         starts = np.arange(0, rows * k + 1, k)
         # matrices where scikit-learn returns matrices: arrays are the choice of its configuration
         arrays = get_config().get("sparse_interface") == "sparray"
         csr = sparse.csr_array if arrays else sparse.csr_matrix
         shape = (rows, self.n_samples_fit_)
+        data, indices = to_host(data), to_host(indices)  # SciPy's matrices know no other arrays
         return csr((data.ravel(), indices.ravel(), starts), shape=shape)
 
 
 def _size(X: Array) -> float:
     """Return the size of the largest coordinate."""
-    return float(max(X.max(initial=0.0), -X.min(initial=0.0)))
+    return max(float(X.max()), -float(X.min()), 0.0)
 
 
 def _without_self(distances: Array | None, indices: Array) -> tuple[Array | None, Array]:
@@ -228,8 +229,8 @@ def _without_self(distances: Array | None, indices: Array) -> tuple[Array | None
     Where it is not among them, which takes more than k duplicates of lower index (or a user's
     metric that puts others nearer), the last one goes: k nearest others remain.
     """
-    others = indices != np.arange(len(indices))[:, None]
-    others[others.all(axis=1), -1] = False
+    others = indices != put(np.arange(len(indices))[:, None], indices)
+    others[:, -1] &= ~others.all(axis=1)
     shape = (len(indices), indices.shape[1] - 1)
     kept = None if distances is None else distances[others].reshape(shape)
     return kept, indices[others].reshape(shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from georeduce.engine.errors import expected
 
-from ..common import CALLABLE, NONE, Array, ParameterError, one_of
+from ..common import CALLABLE, NONE, Array, ParameterError, one_of, to_host
 
 WEIGHTS = one_of("uniform", "distance") | CALLABLE | NONE
 
@@ -36,11 +36,14 @@ def neighbor_weights(weights: Any, distances: Array) -> Array:
 
 
 def neighbors_and_weights(estimator: Any, X: Any) -> tuple[Array, Array | None]:
-    """Return the indices (M, k) of neighbours, and their weights, None if these are uniform."""
+    """Return the indices (M, k) of neighbours, and their weights, None if these are uniform.
+
+    Both are of NumPy, as the targets are, and votes.
+    """
     WEIGHTS.check("weights", estimator.weights)  # set_params may have changed it since fit
     if estimator.weights is None or estimator.weights == "uniform":
-        return estimator.kneighbors(X, return_distance=False), None
-    distances, indices = estimator.kneighbors(X)
+        return to_host(estimator.kneighbors(X, return_distance=False)), None
+    distances, indices = map(to_host, estimator.kneighbors(X))
     return indices, neighbor_weights(estimator.weights, distances)
 
 

@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine.errors import warn
 
-from ..common import Array, Rule
+from .._arrays import at_home
+from ..common import Array, Rule, to_host
 from ._base import NeighborsBase
 from ._weights import WEIGHTS, check_votes, neighbors_and_weights, shares, vote
 
@@ -122,6 +124,7 @@ class KNeighborsClassifier(ClassifierMixin, NeighborsBase):  # type: ignore[misc
         tags.classifier_tags.multi_label = True
         return tags
 
+    @at_home
     def fit(self, X: Any, y: Any) -> KNeighborsClassifier:
         """Keep the database and the labels.
 
@@ -150,6 +153,7 @@ class KNeighborsClassifier(ClassifierMixin, NeighborsBase):  # type: ignore[misc
         self._codes = np.stack([codes for _, codes in found], axis=1)
         return self
 
+    @at_home
     def predict(self, X: Any) -> Array:
         """Return the winning label of each query.
 
@@ -168,6 +172,7 @@ class KNeighborsClassifier(ClassifierMixin, NeighborsBase):  # type: ignore[misc
         won = [c[vote(labels[..., n], weights, len(c))] for n, c in enumerate(classes)]
         return np.stack(won, axis=1) if self.outputs_2d_ else won[0]
 
+    @at_home
     def predict_proba(self, X: Any) -> Any:
         """Return the share of each class in the votes.
 
@@ -213,4 +218,5 @@ class KNeighborsClassifier(ClassifierMixin, NeighborsBase):  # type: ignore[misc
         score : float
             Share of queries all of whose labels are right.
         """
-        return float(super().score(X, y, sample_weight))
+        won = to_host(self.predict(X))
+        return float(accuracy_score(to_host(y), won, sample_weight=to_host(sample_weight)))

@@ -28,7 +28,7 @@ from georeduce.engine import LazyTensor, ShapeError, Vi, Vj
 from georeduce.engine.errors import did_you_mean, expected
 from georeduce.engine.formula.scaling import plain
 
-from ..common import Array, ParameterError
+from ..common import Array, ParameterError, to_host
 from ..exact import gaps
 
 Formula = Callable[..., LazyTensor]
@@ -135,8 +135,8 @@ def _on_sphere(points: Array) -> tuple[Array, ...]:
     """
     largest = np.abs(points).max(axis=1, keepdims=True)
     at_origin = largest == 0
-    unit = points / np.where(at_origin, 1, largest)  # first, or squares may overflow
-    unit /= np.where(at_origin, 1, np.linalg.norm(unit, axis=1, keepdims=True))
+    unit = points / (largest + at_origin)  # first, or squares may overflow
+    unit /= np.sqrt(np.square(unit).sum(axis=1, keepdims=True)) + at_origin
     return unit, at_origin.astype(points.dtype)
 
 
@@ -146,10 +146,11 @@ def _in_ball(points: Array) -> tuple[Array, ...]:
     The formula is that of `apps.hyperbolic.PoincareBall`.
     """
     gap = gaps(points)
-    outside = np.flatnonzero(~(gap > 0))
-    if outside.size:
-        row = outside[0]
-        got = f"a norm of {float(np.linalg.norm(points[row])):.6g} in row {row}"
+    inside = gap > 0
+    if not inside.all():
+        row = int(to_host(inside).argmin())
+        norm = float(np.linalg.norm(to_host(points[row])))
+        got = f"a norm of {norm:.6g} in row {row}"
         cure = "Scale the points, or use another metric."
         raise ParameterError(expected("points inside of the unit ball for 'poincare'", got, cure))
     return points, gap.astype(points.dtype)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from .._arrays import at_home
 from ..common import POSITIVE_REAL, Rule
 from ._base import NeighborsBase
 
@@ -114,6 +115,7 @@ class NearestNeighbors(NeighborsBase):
         self.n_jobs = n_jobs
         self.backend = backend
 
+    @at_home
     def fit(self, X: Any, y: Any = None) -> NearestNeighbors:
         """Keep the database.
 

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine.errors import expected
 
-from ..common import Array, ParameterError, Rule
+from .._arrays import at_home
+from ..common import Array, ParameterError, Rule, to_host
 from ._base import NeighborsBase
 from ._weights import WEIGHTS, mean, neighbors_and_weights
 
@@ -108,6 +110,7 @@ class KNeighborsRegressor(RegressorMixin, NeighborsBase):  # type: ignore[misc]
         self.n_jobs = n_jobs
         self.backend = backend
 
+    @at_home
     def fit(self, X: Any, y: Any) -> KNeighborsRegressor:
         """Keep the database and the targets.
 
@@ -132,6 +135,7 @@ class KNeighborsRegressor(RegressorMixin, NeighborsBase):  # type: ignore[misc]
         self._y = y
         return self
 
+    @at_home
     def predict(self, X: Any) -> Array:
         """Return the mean of the neighbors' targets.
 
@@ -149,3 +153,23 @@ class KNeighborsRegressor(RegressorMixin, NeighborsBase):  # type: ignore[misc]
         indices, weights = neighbors_and_weights(self, X)
         found = mean(self._y.reshape(len(self._y), -1)[indices], weights)
         return found[:, 0] if self._y.ndim == 1 else found
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination of the predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features), or None
+            Queries. If None, the samples of the database, none being its own neighbor.
+        y : array-like of shape (n_queries,) or (n_queries, n_outputs)
+            True targets.
+        sample_weight : array-like of shape (n_queries,), default=None
+            Weights of the queries.
+
+        Returns
+        -------
+        score : float
+            One minus the mean squared error over the variance of y; its mean over the outputs.
+        """
+        found = to_host(self.predict(X))
+        return float(r2_score(to_host(y), found, sample_weight=to_host(sample_weight)))

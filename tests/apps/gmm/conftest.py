@@ -49,9 +49,10 @@ def on_numpy(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def load(name: str) -> Any:
     X = LOADERS[name](return_X_y=True)[0]
-    if name == "digits":
-        return 10 + PCA(4, random_state=0).fit_transform(X)  # no mean is 0
-    return X if name == "iris" else StandardScaler().fit_transform(X)
+    if name == "iris":
+        return X
+    reduce = PCA(4, random_state=0) if name == "digits" else StandardScaler()
+    return 10 + reduce.fit_transform(X)  # no mean is 0
 
 
 def blobs(rng: np.random.Generator, n: int = 300, K: int = 3) -> Any:

@@ -128,14 +128,10 @@ def test_lost_components_start_again(kind: str, rng: np.random.Generator) -> Non
 def test_weights_with_zeros_and_integers(
     cls: Any, kind: str, tools: Any, near: float, rng: np.random.Generator
 ) -> None:
-    """A weight is how often a sample is there."""
+    """A weight is how often a sample is there, where k-means starts, too."""
     X = tools.blobs(rng)
     weights = rng.integers(0, 4, len(X))
-    start = {"n_components": 1, "covariance_type": kind, "max_iter": 3}
-    if cls is GaussianMixture:
-        start = {**start, "n_components": 3, "means_init": X[:3], "weights_init": [0.3, 0.3, 0.4]}
-        one, shape = COVARIANCES[kind].one(3), COVARIANCES[kind].shape(3, 3)
-        start["precisions_init"] = np.broadcast_to(np.eye(3) if len(one) == 2 else 1.0, shape)
+    start = {"n_components": 3, "covariance_type": kind, "max_iter": 3, "random_state": 0}
     weighted = quietly(cls(**start), X, sample_weight=weights)
     repeated = quietly(cls(**start), np.repeat(X, weights, axis=0))
     tools.same(weighted, repeated, "weights_ means_ covariances_ lower_bounds_", 10 * near)
@@ -192,6 +188,29 @@ def test_tight_clusters_far_apart(tools: Any, near: float, rng: np.random.Genera
     assert sorted(order) == [0, 1, 2]
 
 
+@each_class
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_squares_beyond_the_dtype_are_refused(
+    cls: Any, dtype: Any, rng: np.random.Generator
+) -> None:
+    X = rng.normal(size=(20, 3))
+    info = np.finfo(dtype)
+    for scale in (np.sqrt(info.max), np.sqrt(info.tiny)):
+        with pytest.raises(ArgumentError, match=r"mean variance from .* MaxAbsScaler"):
+            cls(reg_covar=0.0).fit((scale * X).astype(dtype))
+    for scale in (np.sqrt(info.max) / 100, np.sqrt(info.tiny), info.tiny):
+        scaled = (scale * X).astype(dtype)
+        assert is_finite(quietly(cls(n_components=2, random_state=0), scaled), scaled)
+
+
+def test_samples_of_features_of_different_scales(rng: np.random.Generator) -> None:
+    """NumPy would warn of covariances whose numbers differ this much."""
+    X = rng.normal(size=(200, 4)) * [1e-3, 1.0, 1e3, 1e6]
+    model = GaussianMixture.from_parameters([1.0], X[:1], [np.cov(X.T)], random_state=0)
+    drawn, _ = model.sample(2000)
+    np.testing.assert_allclose(drawn[:, 1:].std(axis=0), X[:, 1:].std(axis=0), rtol=0.1)
+
+
 def test_huge_distances_give_no_nan(rng: np.random.Generator) -> None:
     X = rng.normal(size=(20, 3))
     model = GaussianMixture(2, random_state=0).fit(X)
@@ -217,6 +236,13 @@ def test_huge_distances_give_no_nan(rng: np.random.Generator) -> None:
 def test_wrong_parameters(given: dict[str, Any], match: str, rng: np.random.Generator) -> None:
     with pytest.raises(ArgumentError, match=match):
         GaussianMixture(**{"n_components": 2, **given}).fit(rng.normal(size=(20, 3)))
+
+
+@pytest.mark.parametrize("missing", ["weights", "covariances"])
+def test_a_given_mixture_is_whole(missing: str) -> None:
+    given = {"weights": [1.0], "means": [[0.0]], "covariances": [[[1.0]]], missing: None}
+    with pytest.raises(ArgumentError, match="weights and covariances, but got None"):
+        GaussianMixture.from_parameters(**given)
 
 
 @pytest.mark.parametrize(

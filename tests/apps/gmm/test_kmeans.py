@@ -180,9 +180,7 @@ def test_greedy_seeds_are_samples_far_apart(backend: str) -> None:
     seeds = {}
     for seed in range(5):
         state, run = np.random.RandomState(seed), {"backend": backend}
-        found = plus_plus(X, 8, None, order_of(X), state, run)
-        rows = (found[:, None] == X).all(-1).argmax(1)
-        assert (X[rows] == found).all()
+        rows = plus_plus(X, 8, None, order_of(X), state, run)
         assert sorted(which[rows]) == list(range(8))
         seeds[tuple(rows)] = seed
     assert len(seeds) == 5

@@ -16,9 +16,10 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 
-from georeduce.apps.gmm import BayesianGaussianMixture, GaussianMixture
+from georeduce.apps.gmm import BayesianGaussianMixture, GaussianMixture, KMeans
 from georeduce.apps.gmm import mixture as module
 from georeduce.apps.gmm._covariances import COVARIANCES, Covariance
+from georeduce.apps.gmm._seeding import order_of, plus_plus
 from georeduce.engine.errors import ArgumentError
 
 pytestmark = pytest.mark.usefixtures("on_numpy")
@@ -71,6 +72,30 @@ def test_given_mixtures_are_checked(rng: np.random.Generator) -> None:
         GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], -np.eye(2)[None])
     with pytest.raises(ArgumentError, match="should have the shape"):
         GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], np.eye(2))
+
+
+@pytest.mark.parametrize("cls", [GaussianMixture, BayesianGaussianMixture])
+def test_starts_are_our_k_means(cls: Any, tools: Any, rng: np.random.Generator) -> None:
+    """Without an iteration a mixture is that of the clusters, or of the seeds."""
+    X = tools.blobs(rng)
+    weights = rng.integers(0, 3, len(X)).astype(float)
+    model = cls(n_components=3, max_iter=0, random_state=2)
+    model.fit(X, sample_weight=weights)
+    labels = KMeans(3, n_init=1, random_state=2).fit(X, sample_weight=weights).labels_
+    means = [np.average(X[labels == k], axis=0, weights=weights[labels == k]) for k in range(3)]
+    shift = (
+        1 / (1 + np.bincount(labels, weights)) if cls is BayesianGaussianMixture else np.zeros(3)
+    )
+    prior = np.average(X, axis=0, weights=weights)  # is worth one sample
+    expected = (1 - shift)[:, None] * means + shift[:, None] * prior
+    np.testing.assert_allclose(model.means_, expected, rtol=tools.NEAR)
+
+
+def test_starts_are_our_seeds(tools: Any, rng: np.random.Generator) -> None:
+    X = tools.blobs(rng)
+    model = GaussianMixture(3, init_params="k-means++", max_iter=0, random_state=2).fit(X)
+    seeds = plus_plus(X, 3, None, order_of(X), np.random.RandomState(2), {})
+    np.testing.assert_allclose(model.means_, X[seeds], rtol=tools.NEAR)
 
 
 @pytest.mark.parametrize("cls", [GaussianMixture, BayesianGaussianMixture])
@@ -134,8 +159,9 @@ def test_mapped_files_are_read_in_chunks(
 @pytest.mark.parametrize("cls", [GaussianMixture, BayesianGaussianMixture])
 def test_float32_stays(cls: Any, tools: Any, rng: np.random.Generator, backend: str) -> None:
     X = tools.blobs(rng)
-    wide = cls(n_components=3, random_state=0).fit(X)
-    model = cls(n_components=3, random_state=0).fit(X.astype(np.float32))
+    start = {"n_components": 3, "init_params": "random_from_data", "random_state": 0}
+    wide = cls(**start).fit(X)
+    model = cls(**start).fit(X.astype(np.float32))
     for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
         assert getattr(model, name).dtype == np.float32
         loose = float(np.sqrt(np.finfo(np.float32).eps))
@@ -154,6 +180,19 @@ def test_progress(
     said = capsys.readouterr()
     assert "Initialization 0" in (said.err if tqdm else said.out)
     assert tqdm or f"Iteration {model.n_iter_}" in said.out
+
+
+def test_progress_of_chunks(
+    tools: Any, rng: np.random.Generator, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(module, "CHUNK_ROWS", 100)
+    X = rng.permutation(tools.blobs(rng))
+    GaussianMixture(2, verbose=1, verbose_interval=1, random_state=0).partial_fit(X)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Chunks"
+    assert [line for line in said if "Chunk " in line] == [f"  Chunk {n}" for n in (1, 2, 3)]
+    assert said[-1].startswith("Chunks over after")
 
 
 def test_memory_does_not_grow_with_components(backend: str, rng: np.random.Generator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import fake_cupy
 import numpy as np
 import pytest
 from helpers import eps
@@ -110,6 +111,15 @@ def test_tensors_in_tensors_out(rng: Any) -> None:
     x = in_ball(rng, 20, 2, 2)
     found = PoincareBall().frechet_mean(torch.tensor(x), torch.ones(20))
     assert found.numpy() == pytest.approx(PoincareBall().frechet_mean(x))
+
+
+@pytest.mark.compiler
+def test_arrays_of_cupy(monkeypatch: pytest.MonkeyPatch, rng: Any) -> None:
+    cupy = fake_cupy.install(monkeypatch)
+    x, w = in_ball(rng, 20, 2, 2), rng.random(20)
+    found = PoincareBall().frechet_mean(cupy.asarray(x), cupy.asarray(w))
+    assert isinstance(found, cupy.ndarray)
+    assert found.get() == pytest.approx(PoincareBall().frechet_mean(x, w), abs=10 * TOL)
 
 
 def test_a_mean_that_was_not_reached(rng: Any) -> None:

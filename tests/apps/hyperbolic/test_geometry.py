@@ -6,6 +6,7 @@ import pickle
 import re
 from typing import Any
 
+import fake_cupy
 import numpy as np
 import pytest
 from helpers import eps
@@ -326,3 +327,24 @@ def test_integers_and_lists_are_points() -> None:
     a, b = np.zeros(2, np.float32), np.array([0.5, 0.0])
     assert PoincareBall().distance(a, b).dtype == np.float64
     assert PoincareBall().conformal_factor([[0.0, 0.0], [0.6, 0.0]]) == pytest.approx([2, 3.125])
+
+
+@each_model
+def test_arrays_of_cupy(model: Any, monkeypatch: pytest.MonkeyPatch, rng: Any) -> None:
+    """By the double of CuPy: arrays stay where they are, with the same numbers."""
+    cupy = fake_cupy.install(monkeypatch)
+    space = model()
+    x, y = (PoincareBall().convert(in_ball(rng, 6, 2, 2), space) for _ in range(2))
+    v = space.log(x, y)
+    there, other, w = map(cupy.asarray, (x, y, v))
+    for name, here, found in (
+        ("distance", space.distance(x, y), space.distance(there, other)),
+        ("log", v, space.log(there, other)),
+        ("exp", space.exp(x, v), space.exp(there, w)),
+        ("transport", space.transport(x, y, v), space.transport(there, other, w)),
+        ("geodesic", space.geodesic(x, y, 0.3), space.geodesic(there, other, 0.3)),
+        ("convert", space.convert(x, HalfSpace()), space.convert(there, HalfSpace())),
+    ):
+        assert isinstance(found, cupy.ndarray), name
+        # other blocks of points, the same operations
+        assert found.get() == pytest.approx(here, rel=8 * EPS, abs=8 * EPS), name

@@ -1,0 +1,224 @@
+r"""What is to be transported: two weighted point clouds, a cost, and how much regularisation.
+
+.. math:: \min_{\pi \ge 0} \sum_{ij} \pi_{ij} C(x_i, y_j) + \varepsilon\, KL(\pi | a \otimes b)
+          + \varphi_1(\pi 1 | a) + \varphi_2(\pi^T 1 | b)
+
+with :math:`KL(\pi | \mu) = \sum \pi \log(\pi / \mu) - \pi + \mu` (Peyré & Cuturi 2019,
+Computational Optimal Transport, equation 4.9; unbalanced: section 10.2). Its optimum is
+:math:`\pi_{ij} = a_i b_j \exp((f_i + g_j - C_{ij}) / \varepsilon)` for two vectors, the potentials.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from georeduce.engine import LazyTensor, ShapeError, Vj
+from georeduce.engine.arrays import check_array, kind_of
+from georeduce.engine.errors import did_you_mean, expected
+
+from ..common import ParameterError, is_real
+from . import costs
+from ._arrays import namespace, native
+from ._penalties import PENALTIES, Balanced, Penalty
+
+RELATIVE = 0.05
+"""Of the mean cost: epsilon, unless it is given (as in OTT-JAX)."""
+SAME_MASS = 1e-5
+"""How far sums of weights may be from each other, relatively: float32 weights are normalised so."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    r"""Entropic optimal transport of the weighted points x to the weighted points y.
+
+    Parameters
+    ----------
+    x : array of shape (..., M, D)
+        Source points, of NumPy, PyTorch or CuPy, float32 or float64. Leading axes are a batch of
+        problems.
+    y : array of shape (..., N, D)
+        Target points, of the same library, device and dtype.
+    a : array of shape (..., M), optional
+        Weights of the source points, >= 0; 1 / M each by default.
+    b : array of shape (..., N), optional
+        Weights of the target points; 1 / N each by default. If both marginals are kept, the sums of
+        a and of b must be equal.
+    cost : str, Cost or callable, default "sqeuclidean"
+        A name in `costs.COSTS`, a `Cost`, or a function of two LazyTensors, points as rows and as
+        columns, that returns a LazyTensor of dimension 1.
+    epsilon : float, optional
+        Regularisation, > 0, in the units of the cost. By default 0.05 times the mean cost.
+    reach : float or pair of floats or None, optional
+        None keeps the marginals. A number relaxes both, a pair one each, None in it being none: a
+        distance beyond which mass is left behind rather than moved, :math:`\rho = reach^p` for a
+        cost of degree p.
+    penalty : {"kl", "tv"}, default "kl"
+        What relaxed marginals cost: :math:`\rho` times the Kullback-Leibler divergence, or the total
+        variation, from the weights.
+
+    Raises
+    ------
+    ParameterError, ShapeError, DTypeError
+        Where one of them is not what is said here.
+    """
+
+    x: Any
+    y: Any
+    a: Any = None
+    b: Any = None
+    cost: Any = "sqeuclidean"
+    epsilon: Any = None
+    reach: Any = None
+    penalty: str = "kl"
+
+    def __post_init__(self) -> None:
+        for name, value in _checked(self).items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def M(self) -> int:
+        """Number of source points."""
+        return int(self.x.shape[-2])
+
+    @property
+    def N(self) -> int:
+        """Number of target points."""
+        return int(self.y.shape[-2])
+
+    @cached_property
+    def penalties(self) -> tuple[Penalty, Penalty]:
+        """What it costs that a marginal is not the weights, for a and for b."""
+        kind = PENALTIES[self.penalty]
+        rows, columns = (
+            Balanced() if r is None else kind(self.cost.of_distance(r)) for r in self.reach
+        )
+        return rows, columns
+
+    @cached_property
+    def C(self) -> LazyTensor:
+        """The costs of all pairs, symbolic, of shape (..., M, N)."""
+        return self.cost.between(self.x, self.y)
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether source and target are the same: then both potentials are."""
+        same = self.x is self.y and self.a is self.b
+        return bool(same and self.reach[0] == self.reach[1])
+
+    def with_epsilon(self, epsilon: float) -> Problem:
+        """Return the same problem under another regularisation."""
+        return replace(self, epsilon=epsilon)
+
+
+def _checked(problem: Problem) -> dict[str, Any]:
+    """Return the fields as they are meant, or raise the sentence of the first that is wrong."""
+    x, y = _points(problem.x, "x"), _points(problem.y, "y")
+    (x_dtype, x_home), (y_dtype, y_home) = kind_of(x), kind_of(y)
+    if (x_dtype, x_home) != (y_dtype, y_home):
+        what = f"y as x: {x_dtype} {x_home}"
+        raise ParameterError(expected(what, f"{y_dtype} {y_home}"))
+    if x.shape[:-2] != y.shape[:-2]:
+        what = f"y of batch shape {tuple(x.shape[:-2])}, as x"
+        raise ShapeError(expected(what, f"shape {tuple(y.shape)}"))
+    if x.shape[-1] != y.shape[-1]:
+        what = f"y of {x.shape[-1]} features, as x"
+        raise ShapeError(expected(what, f"{y.shape[-1]}"))
+    reach = _reach(problem.reach)
+    a = _weights(problem.a, x, "a")
+    b = a if y is x and problem.b is problem.a else _weights(problem.b, y, "b")
+    if reach == (None, None):
+        b = _balanced(a, b)
+    cost = costs.resolve(problem.cost)
+    if problem.penalty not in PENALTIES:
+        guess = did_you_mean(str(problem.penalty), PENALTIES)
+        what = f"penalty to be one of {sorted(PENALTIES)}"
+        raise ParameterError(expected(what, repr(problem.penalty), guess))
+    fields = {"x": x, "y": y, "a": a, "b": b, "cost": cost, "reach": reach}
+    epsilon = problem.epsilon
+    if epsilon is None:
+        epsilon = RELATIVE * _mean_cost(cost, x, y, a, b) or 1.0
+    elif not (is_real(epsilon) and 0 < epsilon < math.inf):
+        cure = "An exact plan needs no entropy: see the package POT, ot.emd."
+        raise ParameterError(expected("epsilon > 0", repr(epsilon), cure if epsilon == 0 else ""))
+    return fields | {"epsilon": float(epsilon)}
+
+
+def _points(x: Any, name: str) -> Any:
+    x = check_array(x, f"{name} of shape (..., points, features)", name)
+    if x.ndim < 2:
+        cure = f"Pass {name}[:, None] if it holds points of one feature."
+        raise ShapeError(
+            expected(f"{name} of shape (..., points, features)", f"shape {tuple(x.shape)}", cure)
+        )
+    _finite(x, name)
+    return x
+
+
+def _finite(x: Any, name: str) -> None:
+    values = native(x)
+    xp = namespace(values)
+    if not bool(xp.isfinite(values).all()):
+        row = tuple(int(k[0]) for k in xp.nonzero(~xp.isfinite(values)))
+        cure = "Drop these points, or fill in what is missing."
+        raise ParameterError(expected(f"finite numbers in {name}", f"{values[row]} at {row}", cure))
+
+
+def _weights(a: Any, x: Any, name: str) -> Any:
+    """Return the weights of points x in float64, of NumPy or CuPy if x is."""
+    shape = tuple(x.shape[:-1])
+    points = native(x)
+    xp = namespace(points)
+    if a is None:
+        return xp.full(shape, 1 / max(shape[-1], 1))
+    a = check_array(a, f"{name} of shape {shape}, a weight for each point", name)
+    if tuple(a.shape) != shape:
+        what = f"{name} of shape {shape}, a weight for each point"
+        raise ShapeError(expected(what, f"shape {tuple(a.shape)}"))
+    if kind_of(a)[1] != kind_of(x)[1]:
+        what = f"{name} as the points: {kind_of(x)[1]}"
+        raise ParameterError(expected(what, str(kind_of(a)[1])))
+    _finite(a, name)
+    a = native(a).astype(np.float64)
+    if a.size and float(a.min()) < 0:
+        place = int(a.argmin())
+        raise ParameterError(expected(f"{name} >= 0", f"{float(a.min())} at {place}"))
+    return a
+
+
+def _balanced(a: Any, b: Any) -> Any:
+    """Return b, of the same sum as a, or say that the two sums are not."""
+    masses, others = a.sum(-1), b.sum(-1)
+    off = abs(masses - others)
+    if bool((off > SAME_MASS * masses).any() if off.ndim else off > SAME_MASS * masses):
+        worst = int(off.argmax()) if off.ndim else ...
+        got = f"{float(masses[worst]):.6g} and {float(others[worst]):.6g}"
+        cure = "Divide each by its sum, or set reach, which lets mass be left behind."
+        raise ParameterError(expected("a and b of equal sums where all mass is moved", got, cure))
+    if b is a or not bool((others > 0).all()):
+        return b
+    return b * (masses / others)[..., None]
+
+
+def _reach(reach: Any) -> tuple[float | None, float | None]:
+    pair = tuple(reach) if isinstance(reach, tuple | list) else (reach, reach)
+    right = len(pair) == 2 and all(r is None or (is_real(r) and r > 0) for r in pair)
+    if not right:
+        what = "reach to be None, a positive number or a pair of these"
+        raise ParameterError(expected(what, repr(reach)))
+    first, second = (None if r is None or r == math.inf else float(r) for r in pair)
+    return first, second
+
+
+def _mean_cost(cost: costs.Cost, x: Any, y: Any, a: Any, b: Any) -> float:
+    x, y = native(x), native(y)
+    if not (x.shape[-2] and y.shape[-2]):
+        return 0.0
+    weights = Vj(b[..., None].astype(x.dtype))
+    means = (cost.between(x, y) * weights).sum(axis=x.ndim - 1)[..., 0]
+    masses = a.sum(-1) * b.sum(-1)
+    return float(((means * a).sum(-1) / namespace(x).where(masses > 0, masses, 1)).mean())
