@@ -84,7 +84,7 @@ class PoincareBall(HyperbolicSpace):
 
     def _exp(self, x: Features, v: Any) -> Any:
         reach = length(v) / (2 * self.radius)
-        reach = reach.clip(0, 300)  # beyond, all is the border, and squares of cosh overflow
+        reach = pick(reach > 300, 300.0, reach)  # beyond, cosh overflows, and all is the border
         y = unit(v) * (self.radius * apply("tanh", reach))
         return self._add(x, (y, apply("cosh", reach) ** -2.0))
 

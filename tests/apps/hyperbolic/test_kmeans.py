@@ -159,7 +159,8 @@ def test_runs_starts_and_threads(rng: Any, capsys: Any) -> None:
 
 def test_empty_clusters_are_filled(rng: Any) -> None:
     X, _ = blobs(rng)
-    init = np.concatenate([X[:1], X[:1], X[:1], X[:1]])
+    nobodys = np.array([[-0.6, 0.8], [0.8, -0.6], [0.6, -0.8]]) * (1 - 1e-12)
+    init = np.concatenate([np.zeros((1, 2)), nobodys])
     found = model(init=init).fit(X)
     assert np.bincount(found.labels_).min() > 0
     same = np.zeros((5, 2))
