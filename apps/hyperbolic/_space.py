@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from georeduce.engine import ArgumentError, LazyTensor, ShapeError
-from georeduce.engine.arrays import cast, from_numpy, kind_of, library_of
+from georeduce.engine.agree import common_home
+from georeduce.engine.arrays import NUMPY, cast, from_numpy, kind_of, library_of
 from georeduce.engine.errors import expected
 
 from ..common import ParameterError, is_real
@@ -68,10 +69,21 @@ class HyperbolicSpace(Model):
         )
 
     def _open(self, *arrays: Any) -> tuple[list[Any], Any]:
-        """Return arrays of points and vectors in float64, and the dtype for the result."""
-        given = [points(a) for a in arrays]
-        wide = any(kind_of(a)[0] == FLOAT64 for a in given)
-        return [cast(a, FLOAT64) for a in given], FLOAT64 if wide else FLOAT32
+        """Return arrays of points and vectors in float64, and the dtype for the result.
+
+        Lists and integers take the library and the dtype of the others.
+        """
+        made = [points(a) for a in arrays]
+        kinds = [kind_of(a) for a, given in zip(made, arrays, strict=True) if a is given]
+        homes = [home for _, home in kinds] or [NUMPY]
+        for other in homes[1:]:
+            common_home(homes[0], other)
+        narrow = kinds and all(dtype == FLOAT32 for dtype, _ in kinds)
+        wide = [
+            cast(a if a is given else from_numpy(a, homes[0]), FLOAT64)
+            for a, given in zip(made, arrays, strict=True)
+        ]
+        return wide, FLOAT32 if narrow else FLOAT64
 
     def _close(self, x: Any, dtype: Any) -> Any:
         """Return points in float64 as points of the model in a dtype."""

@@ -224,6 +224,17 @@ def test_tensors_of_pytorch_and_their_gradients(model: Any, rng: Any) -> None:
     assert space.exp(s, torch.tensor(v)).detach().numpy() == pytest.approx(space.exp(x, v))
 
 
+def test_tensors_meet_lists_but_no_arrays() -> None:
+    torch = pytest.importorskip("torch")
+    d = PoincareBall().distance(torch.zeros(2), [0.5, 0.0])
+    assert d.dtype == torch.float32
+    assert float(d) == pytest.approx(np.log(3))
+    middle = PoincareBall().geodesic(torch.zeros(2), [0.5, 0.0], torch.tensor([0.0, 1.0]))
+    assert middle.numpy() == pytest.approx(np.array([[0, 0], [0.5, 0]]), abs=4 * eps(np.float32))
+    with pytest.raises(DTypeError, match="but got torch tensors on cpu and NumPy arrays"):
+        PoincareBall().distance(torch.zeros(2), np.zeros(2))
+
+
 # --- What is refused --------------------------------------------------------------------------
 
 OUTSIDE = {
@@ -325,6 +336,7 @@ def test_integers_and_lists_are_points() -> None:
     assert PoincareBall().distance([0, 0], [[0, 0]]).dtype == np.float64
     assert PoincareBall().distance(np.zeros(2, int), [0.5, 0.0]) == pytest.approx(np.log(3))
     a, b = np.zeros(2, np.float32), np.array([0.5, 0.0])
+    assert PoincareBall().distance(a, [0.5, 0.0]).dtype == np.float32
     assert PoincareBall().distance(a, b).dtype == np.float64
     assert PoincareBall().conformal_factor([[0.0, 0.0], [0.6, 0.0]]) == pytest.approx([2, 3.125])
 
