@@ -34,7 +34,20 @@ NAMES = {
     "torch-call:gradients": "the same, where gradients are wanted",
     "memory:sum": "memory of a sum, above its inputs",
     "memory:10nn": "memory of 10-NN, above its inputs",
+    "gmm-full": "EM, full covariances",
+    "gmm-diag": "EM, diagonal covariances",
+    "gmm-tied": "EM, one full covariance",
+    "gmm-spherical": "EM, spherical covariances",
+    "gmm-grid-digits": "grid search of mixtures by BIC, digits",
+    "gmm-memory:fit": "memory of a mixture's fit (10^6 x 200, D=10), above its samples",
+    "gmm-memory:mapped": "all memory of a fit to a mapped file (10^7 x 50, D=10: 800 MB)",
+    "kmeans": "K-means, Lloyd's iteration",
+    "kmeans-seeds": "K-means, k-means++ and an iteration",
+    "kde-gaussian": "Gaussian kernel density",
+    "kde-exponential": "exponential kernel density",
 }
+ESTIMATORS = ("gmm", "kmeans", "kde")
+"""Experiments whose lines are of estimators."""
 
 
 def times(ratio: float) -> str:
@@ -89,6 +102,22 @@ def speeds(lines: dict[tuple[str, str], Line]) -> list[str]:
         rows.append(
             f"| {title(line)} | {sizes} | {speed} | {told} | {share(line)} | {instructions(line)} |"
         )
+    return rows
+
+
+def estimators(lines: list[Line]) -> list[str]:
+    """Return the table of mixtures, k-means and densities: an iteration, or all of a call."""
+    rows = [
+        "| estimator | M x N | D | dtype | time | ours is faster than | target |",
+        "|---|---|---:|---|---:|---|---:|",
+    ]
+    for line in lines:
+        name = NAMES[line["case"].partition("-D")[0]]
+        sizes = "{M:,} x {N:,} | {D}".format(**line["sizes"])
+        time = amount(line.get("seconds_per_iteration", line["seconds"]), "s")
+        told = f"{line['peer']} x {times(line['ratio'])}"
+        target = f"{line['target']:g}" if line.get("target") else ""
+        rows.append(f"| {name} | {sizes} | {line['dtype']} | {time} | {told} | {target} |")
     return rows
 
 
@@ -149,7 +178,10 @@ def render() -> str:
     """Return the README's section of results."""
     found = latest()
     fast, rest = found.get("cpu", {}), list(found.get("budgets", {}).values())
-    if not fast and not rest:
+    of_estimators = [line for name in ESTIMATORS for line in found.get(name, {}).values()]
+    rest += [line for line in of_estimators if "limit" in line]
+    fits = [line for line in of_estimators if "seconds" in line]
+    if not fast and not rest and not fits:
         return "No results yet: `python -m experiments cpu` makes some."
     parts = ["\n".join(speeds(fast))] if fast else []
     if found.get("scaling"):
@@ -164,8 +196,16 @@ def render() -> str:
         parts.append(
             "Forward and backward under PyTorch's autograd, float32; `torch` holds the matrices."
         )
+    if fits:
+        parts.append("\n".join(estimators(fits)))
+        parts.append(
+            "An iteration of EM or of Lloyd's algorithm from equal starts, or all of the call; N is"
+            " the number of components, of centers, or of samples whose kernels are summed."
+            " scikit-learn's densities, on its one thread, are of 500 queries: that ratio is of the"
+            " times for a pair."
+        )
     parts += ["\n".join(budgets(rest))] if rest else []
-    return "\n\n".join([*parts, where([*fast.values(), *losses, *rest])])
+    return "\n\n".join([*parts, where([*fast.values(), *losses, *fits, *rest])])
 
 
 def updated(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import gmm, gmm_figure, gmm_grid, gmm_memory, harness, kde, kmeans
+from experiments import gmm, gmm_figure, gmm_grid, gmm_memory, harness, kde, kmeans, plot
 
 TINY: Any = {"rounds": (2, 2), "seconds": 0}
 
@@ -67,6 +67,7 @@ def test_gmm(results: Path) -> None:
     line = gmm.run(case, **TINY)
     assert next(iter(harness.results())) == json.loads(json.dumps(line))
     assert line["accuracy"]["lower_bounds_off_scikit-learn"] <= gmm.NEAR
+    assert "| EM, full covariances | 2,000 x 5 | 3 | float64 |" in plot.render()
     seconds = {"georeduce once": 1.0, "scikit-learn": 9.0, "scikit-learn once": 1.0}
     peers = [{"name": name, "seconds": s} for name, s in seconds.items()]
     assert gmm.per_iteration({"seconds": 2.0, "peers": peers})["ratio"] == 8
@@ -102,3 +103,4 @@ def test_gmm_memory(case: gmm_memory.Case, results: Path) -> None:
     assert next(iter(harness.results())) == json.loads(json.dumps(line))
     assert (line["unit"], line["limit"]) == ("bytes", case.limit)
     assert line["within"]
+    assert f"| {plot.NAMES[case.name]} |" in plot.render()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,7 +130,7 @@ class Lloyd:
     def step(self, centers: Array, distances: Array, labels: Array) -> Array:
         """Return the new centers, where the samples farthest from theirs fill empty clusters."""
         K = len(centers)
-        sizes = to_host(np.bincount(labels, self.weights, K))
+        sums, sizes = self.sums(labels, K)
         empty = np.flatnonzero(sizes == 0)
         if empty.size:
             far = distances if self.weights is None else np.where(self.weights, distances, 0)
@@ -138,8 +139,7 @@ class Lloyd:
                 labels = labels.copy()
                 farthest = np.argpartition(far, -empty.size)[-empty.size :][::-1]
                 labels[put(farthest, labels)] = put(empty.astype(labels.dtype), labels)
-                sizes = to_host(np.bincount(labels, self.weights, K))
-        sums = self.sums(labels, K)
+                sums, sizes = self.sums(labels, K)
         largest = sizes.argmax()
         sums[sizes == 0], sizes[sizes == 0] = sums[largest], sizes[largest]
         moved: Array = self.center(sums, sizes).astype(self.X.dtype)
@@ -147,12 +147,12 @@ class Lloyd:
             moved = np.where(sums.any(axis=1, keepdims=True), moved, centers)
         return moved
 
-    def sums(self, labels: Array, K: int) -> Array:
-        """Return the weighted sums of the samples of each cluster, (K, D) in float64.
+    def sums(self, labels: Array, K: int) -> tuple[Array, Array]:
+        """Return the weighted sums of the samples of each cluster, (K, D), and the weights, (K,).
 
-        As products with a sparse matrix that has a row for each cluster, part by part: the parts do
-        not depend on the threads that do them. On a GPU, which has no order for additions to a
-        few places, they are a reduction of all pairs.
+        In float64, as products with a sparse matrix that has a row for each cluster, part by part:
+        the parts do not depend on the threads that do them. On a GPU, which has no order for
+        additions to a few places, sums are a reduction of all pairs.
         """
         if on_gpu(self.X):
             number = put(np.arange(K, dtype=self.X.dtype)[:, None], self.X)
@@ -161,25 +161,29 @@ class Lloyd:
             if self.weights is not None:
                 values = values * Vj(self.weights[:, None].astype(self.X.dtype))
             sums = to_host(own.where(values, 0.0).sum(axis=1, **self.run))
-            return np.asarray(sums, np.float64)
+            return np.asarray(sums, np.float64), to_host(np.bincount(labels, self.weights, K))
 
-        def part(start: int) -> Array:
+        def part(start: int) -> tuple[Array, Array]:
             X = self.X[start : start + PART]
             n = len(X)
-            weights = _ONES[:n] if self.weights is None else self.weights[start : start + n]
+            weights = self._ones[:n] if self.weights is None else self.weights[start : start + n]
             entries = (
                 weights.astype(X.dtype, copy=False),
                 labels[start : start + n],
                 _STEPS[: n + 1],
             )
-            found: Array = sparse.csc_array(entries, shape=(K, n)) @ X
-            return found
+            matrix = sparse.csc_array(entries, shape=(K, n))
+            return matrix @ X, matrix @ self._ones[:n]
 
-        total = np.zeros((K, self.X.shape[1]))
-        for found in (self.pool.map if self.pool else map)(part, range(0, len(self.X), PART)):
-            total += found
-        return total
+        sums, sizes = np.zeros((K, self.X.shape[1])), np.zeros(K)
+        for more, count in (self.pool.map if self.pool else map)(part, range(0, len(self.X), PART)):
+            sums += more
+            sizes += count
+        return sums, sizes
+
+    @cached_property
+    def _ones(self) -> Array:
+        return np.ones(PART, self.X.dtype)
 
 
-_ONES = np.ones(PART, np.float32)
 _STEPS = np.arange(PART + 1, dtype=np.int32)

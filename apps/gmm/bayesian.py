@@ -66,8 +66,9 @@ class BayesianGaussianMixture(MixtureBase):
     n_init : int, default=1
         Number of runs, of which the best is taken.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
-        What responsibilities a run starts with: clusters of k-means, single samples chosen by
-        k-means++ or at random, or random numbers.
+        What responsibilities a run starts with: clusters of `KMeans`, single samples chosen by
+        its k-means++ or at random, or random numbers. From equal seeds, the last two are those
+        of scikit-learn.
     weight_concentration_prior_type : str, default="dirichlet_process"
         Prior of the weights: that, or "dirichlet_distribution".
     weight_concentration_prior : float, default=None

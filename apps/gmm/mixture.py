@@ -64,8 +64,9 @@ class GaussianMixture(InformationCriteria):
     n_init : int, default=1
         Number of runs, of which the best is taken.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
-        What responsibilities a run starts with: clusters of k-means, single samples chosen by
-        k-means++ or at random, or random numbers.
+        What responsibilities a run starts with: clusters of `KMeans`, single samples chosen by
+        its k-means++ or at random, or random numbers. From equal seeds, the last two are those
+        of scikit-learn.
     weights_init : array-like of shape (n_components,), default=None
         Weights to start with.
     means_init : array-like of shape (n_components, n_features), default=None

@@ -52,6 +52,8 @@ HEADERS = tuple(
 )
 ALIGNMENT = 64
 MAX_CHUNKS = 64
+ROW_COST = 16
+"""Vector instructions for a row besides its pairs: its state is begun, folded and finished."""
 WAVE_BYTES = 8 * 2**20
 """Packed columns that stay in the last-level cache while all rows pass over them."""
 REPACKED = 32
@@ -262,7 +264,7 @@ def _plan(k: Loaded, M: int, N: int, K: int, batches: int, columns: int, paramet
         block,
         row_blocks,
         chunks,
-        1 + batches * M * N * k.pair_cost,
+        1 + batches * M * k.lanes * (vectors * k.pair_cost + ROW_COST),
         tuple(_rounded(size, ALIGNMENT) for size in buffers),
         _rounded(scratch, 4096),
         max(wave, 1),

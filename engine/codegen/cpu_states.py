@@ -119,6 +119,8 @@ class States:
         lines = [f"        for (int e = 0; e < {self.E}; e++) {{", "            Row one;"]
         if e.merge == (state_a(0) + state_b(0),):  # a sum: its lanes are added in double
             lines.append("            one.s0[e] = wide_sum(lanes.s0[e]);")
+        elif e.picks and len(e.state) > 1:
+            lines += self._end_picked()
         else:
             bound: dict[Expr, str] = {}
             for n, s in enumerate(e.state):
@@ -139,6 +141,26 @@ class States:
                     value = f"a{n}[0] < 0 ? -1 : j0 + a{n}[0]"
                 lines.append(f"            one.s{n}[e] = {value};")
         return [*lines, "            merge_one(row, one, e, e);", "        }"]
+
+    def _end_picked(self) -> list[str]:
+        """Print the fold of a picked value and its index: the value, then the first that has it.
+
+        As pairs, each of log2(L) steps would be a chain of comparisons for the ties.
+        """
+        fold, (best,) = scalars(
+            LANES, self.entry.merge[:1], {state_a(0): "best", state_b(0): "other"}, "u", " " * 16
+        )
+        return [
+            "            V best = lanes.s0[e];",
+            "            GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {",
+            "                const V other = rotate(best, half);",
+            *fold,
+            f"                best = {best};",
+            "            }",
+            "            const int64_t first = first_of<T>(lanes.s0[e] == best, lanes.s1[e]);",
+            "            one.s0[e] = best[0];",
+            "            one.s1[e] = first < 0 ? -1 : j0 + first;",
+        ]
 
     def _end_pivoted(self) -> list[str]:
         e = self.entry

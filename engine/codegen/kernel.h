@@ -59,6 +59,17 @@ GR_INLINE double wide_sum(vf x) {
     return hsum(p.low + p.high);
 }
 
+// The smallest of the indices whose lanes are chosen, or -1, which counts as none, if there is no other.
+template <class T> GR_INLINE int64_t first_of(mask_of<T> chosen, mask_of<T> indices) {
+    typedef typename lanes_of<T>::bits U; // of whose numbers -1 is the largest
+    U first = (U)(indices | ~chosen);
+    GR_UNROLL for (int half = lanes_of<T>::count / 2; half > 0; half /= 2) {
+        const U other = (U)rotate((mask_of<T>)first, half);
+        first = other < first ? other : first;
+    }
+    return ((mask_of<T>)first)[0];
+}
+
 // ---- arguments ---------------------------------------------------------------------------------------------
 
 // A call does a part of the rows, blocks `first` to `last` - 1 of those of all batches, so that long work can be

@@ -79,3 +79,18 @@ def test_kernels_ask(
         monkeypatch.setattr(_burst, "WAKING_WORK", 1e12)
         x.sqdist(y).sum(axis=1, backend="openmp")
         assert used == [2]
+
+
+@pytest.mark.compiler
+def test_rows_are_work_beside_their_pairs(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """One column costs what a vector of them does, and each row takes a while to begin and end."""
+    told: list[float] = []
+    monkeypatch.setattr(Burst, "wants_threads", lambda self, work: bool(told.append(work)))
+    x = LazyTensor(rng.random((1000, 1, 3)))
+    y = rng.random((1, 1000, 3))
+    for columns in (1, 1000):
+        x.sqdist(LazyTensor(y[:, :columns])).sum(axis=1, backend="openmp")
+    few, many = told
+    assert 2 * few < many < 100 * few

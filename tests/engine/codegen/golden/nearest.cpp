@@ -2,7 +2,7 @@
 
 // argmin over j of sum(abs(x0 - y1)), double
 namespace gr {
-struct kernel_ae37331ed4854155 {
+struct kernel_39b506642516fa7a {
     typedef double T;
     typedef lanes_of<T>::vec V;
     typedef lanes_of<T>::mask I, B;
@@ -83,28 +83,15 @@ struct kernel_ae37331ed4854155 {
         Row &row = *(Row *)state;
         for (int e = 0; e < 1; e++) {
             Row one;
-            V a0 = lanes.s0[e];
-            I a1 = lanes.s1[e];
+            V best = lanes.s0[e];
             GR_UNROLL for (int half = L / 2; half > 0; half /= 2) {
-                const V b0 = rotate(a0, half);
-                const I b1 = rotate(a1, half);
-                const V u0 = lesser(b0, a0);
-                const B u1 = b0 < a0;
-                const B u2 = b0 == a0;
-                const I u3 = I{} + -1;
-                const B u4 = b1 != u3;
-                const B u5 = u2 & u4;
-                const B u6 = a1 == u3;
-                const B u7 = b1 < a1;
-                const B u8 = u6 | u7;
-                const B u9 = u5 & u8;
-                const B u10 = u1 | u9;
-                const I u11 = where(u10, b1, a1);
-                a0 = u0;
-                a1 = u11;
+                const V other = rotate(best, half);
+                const V u0 = lesser(other, best);
+                best = u0;
             }
-            one.s0[e] = a0[0];
-            one.s1[e] = a1[0] < 0 ? -1 : j0 + a1[0];
+            const int64_t first = first_of<T>(lanes.s0[e] == best, lanes.s1[e]);
+            one.s0[e] = best[0];
+            one.s1[e] = first < 0 ? -1 : j0 + first;
             merge_one(row, one, e, e);
         }
     }
@@ -140,16 +127,16 @@ struct kernel_ae37331ed4854155 {
     }
 };
 }
-extern "C" __attribute__((visibility("default"))) void run_kernel_ae37331ed4854155(const gr::kernel_ae37331ed4854155::Call *call) {
-    gr::Driver<gr::kernel_ae37331ed4854155>::run(*call);
+extern "C" __attribute__((visibility("default"))) void run_kernel_39b506642516fa7a(const gr::kernel_39b506642516fa7a::Call *call) {
+    gr::Driver<gr::kernel_39b506642516fa7a>::run(*call);
 }
-extern "C" __attribute__((visibility("default"))) void layout_kernel_ae37331ed4854155(gr::Layout *to) {
-    typedef gr::kernel_ae37331ed4854155 K;
+extern "C" __attribute__((visibility("default"))) void layout_kernel_39b506642516fa7a(gr::Layout *to) {
+    typedef gr::kernel_39b506642516fa7a K;
     *to = gr::Layout{K::L, K::R, K::RB, K::COLUMN_BLOCK * K::L, K::NP * sizeof(K::Call::Scalar) / sizeof(K::T), K::NR, K::NC, sizeof(K::T)};
 }
-extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_ae37331ed4854155(const gr::Sizes *n) {
-    return gr::Driver<gr::kernel_ae37331ed4854155>::scratch_bytes(*n);
+extern "C" __attribute__((visibility("default"))) int64_t scratch_bytes_kernel_39b506642516fa7a(const gr::Sizes *n) {
+    return gr::Driver<gr::kernel_39b506642516fa7a>::scratch_bytes(*n);
 }
-extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_ae37331ed4854155(int64_t K) {
-    return gr::kernel_ae37331ed4854155::row_bytes(K);
+extern "C" __attribute__((visibility("default"))) int64_t row_bytes_kernel_39b506642516fa7a(int64_t K) {
+    return gr::kernel_39b506642516fa7a::row_bytes(K);
 }
