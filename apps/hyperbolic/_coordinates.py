@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from georeduce.engine.arrays import cast
 
-from ..common import Array, one_of
+from ..common import Array, Rule, is_real, one_of
 from ._arrays import FLOAT64, apply, join, length, unit
 from ._model import refuse
 from ._space import HyperbolicSpace
@@ -81,7 +83,11 @@ COORDINATES = {
     "half-space": Coordinates(HalfSpace),
 }
 """Values of the parameter ``coordinates``."""
-RULE = one_of(*COORDINATES)
+RULES = {
+    "coordinates": one_of(*COORDINATES),
+    "curvature": Rule("a negative number", lambda value: is_real(value) and -np.inf < value < 0),
+}
+"""Of the parameters that say what samples are."""
 
 
 def points_of(estimator: Any, X: Array) -> tuple[HyperbolicSpace, Array]:

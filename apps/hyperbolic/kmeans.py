@@ -34,20 +34,14 @@ from ..common import (
     check_parameters,
     checked_weights,
     is_array_like,
-    is_real,
     one_of,
     running,
     to_host,
 )
 from ..gmm._points import given_centers
 from ..gmm._seeding import number_of_runs, order_of
-from ._clusters import Samples, lloyd, start
-from ._coordinates import RULE, points_of, samples_of
-
-CHUNK = 1 << 19
-"""Distances that are held at once beside the result."""
-CURVATURE = Rule("a negative number", lambda value: is_real(value) and -np.inf < value < 0)
-
+from ._clusters import CHUNK, Samples, lloyd, start
+from ._coordinates import RULES, points_of, samples_of
 
 _CENTERS = Rule("an array of shape (n_clusters, n_features)", is_array_like)
 
@@ -141,8 +135,7 @@ class HyperbolicKMeans(
         "n_init": one_of("auto") | POSITIVE_INTEGER,
         "max_iter": POSITIVE_INTEGER,
         "tol": NON_NEGATIVE_REAL,
-        "coordinates": RULE,
-        "curvature": CURVATURE,
+        **RULES,
         "verbose": VERBOSE,
         "random_state": RANDOM_STATE,
         "n_jobs": N_JOBS | NONE,

@@ -32,11 +32,10 @@ from ..common import (
     one_of,
     running,
 )
-from ._clusters import Samples
-from ._coordinates import COORDINATES, RULE, points_of, samples_of
+from ._clusters import CHUNK, Samples
+from ._coordinates import COORDINATES, RULES, points_of, samples_of
 from ._em import EM, STARTS, State, log_densities
 from ._gaussian import drawn
-from .kmeans import CHUNK, CURVATURE
 
 
 class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -131,8 +130,7 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
         "max_iter": POSITIVE_INTEGER,
         "n_init": POSITIVE_INTEGER,
         "init_params": one_of(*STARTS),
-        "coordinates": RULE,
-        "curvature": CURVATURE,
+        **RULES,
         "verbose": VERBOSE,
         "random_state": RANDOM_STATE,
         "n_jobs": N_JOBS | NONE,
