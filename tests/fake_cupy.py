@@ -38,11 +38,13 @@ def install(monkeypatch: Any, devices: int = DEVICES) -> FakeCupy:
 
 
 FUNCTIONS = {
+    "amax",
     "average",
     "argpartition",
     "argsort",
     "bincount",
     "broadcast_to",
+    "concatenate",
     "cumsum",
     "einsum",
     "searchsorted",
@@ -329,7 +331,7 @@ class FakeCupy(types.ModuleType):
         room = np.empty(host.nbytes + 16, np.uint8)
         start = -room.ctypes.data % 16
         host = room[start : start + host.nbytes].view(dtype).reshape(shape)
-        host.view(np.uint8)[...] = 0xA5  # memory of a GPU is not clean
+        host.reshape(-1).view(np.uint8)[...] = 0xA5  # memory of a GPU is not clean
         return ndarray(host, _current[-1])
 
     def asarray(self, x: Any) -> ndarray:
