@@ -40,6 +40,7 @@ def install(monkeypatch: Any, devices: int = DEVICES) -> FakeCupy:
 UFUNCS = {"exp", "expm1", "isfinite", "log", "log1p", "maximum", "minimum", "sqrt"}
 """Of NumPy: what CuPy has as functions of the same names."""
 FUNCTIONS = {
+    "amax",
     "average",
     "argpartition",
     "argsort",

@@ -6,11 +6,12 @@ Knows no iteration.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from georeduce.engine import Vi, Vj
+from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.errors import expected, warn
 
 from .._arrays import put
@@ -50,6 +51,11 @@ def order_of(X: Array) -> Array:
     return np.argsort(keys, kind="stable")
 
 
+def _euclidean(rows: Array, columns: Array) -> LazyTensor:
+    found: LazyTensor = Vi(rows).sqdist(Vj(columns))
+    return found
+
+
 def plus_plus(
     X: Array,
     n_clusters: int,
@@ -57,6 +63,7 @@ def plus_plus(
     order: Array,
     random_state: np.random.RandomState,
     run: dict[str, Any],
+    squares: Callable[[Array, Array], LazyTensor] = _euclidean,
 ) -> Array:
     """Draw seeds by greedy k-means++ (Arthur and Vassilvitskii, SODA 2007).
 
@@ -78,6 +85,8 @@ def plus_plus(
         What draws.
     run : dict
         Keywords of reductions.
+    squares : callable
+        The squared distances of samples as rows and others as columns.
 
     Returns
     -------
@@ -87,16 +96,16 @@ def plus_plus(
     mass: Any = put(np.ones(len(X)) if weights is None else weights, X)
     trials = 2 + int(math.log(n_clusters))
     seeds = _draw(mass, order, random_state.uniform(size=1))
-    closest = Vi(X).sqdist(Vj(X[put(seeds, X)])).min(axis=1, **run)[:, 0]
+    closest = squares(X, X[put(seeds, X)]).min(axis=1, **run)[:, 0]
     mass_j = Vj(mass[:, None].astype(X.dtype))
     for _ in range(1, n_clusters):
         shares = mass * closest
         candidates = _draw(shares, order, random_state.uniform(size=trials))
-        left = Vi(X[put(candidates, X)]).sqdist(Vj(X)).minimum(Vj(closest[:, None])) * mass_j
+        left = squares(X[put(candidates, X)], X).minimum(Vj(closest[:, None])) * mass_j
         seed = int(candidates[int(left.sum(axis=1, **run)[:, 0].argmin())])
         seeds = np.append(seeds, seed)
-        squares = Vi(X).sqdist(Vj(X[seed : seed + 1])).min(axis=1, **run)
-        closest = np.minimum(closest, squares[:, 0])
+        nearer = squares(X, X[seed : seed + 1]).min(axis=1, **run)
+        closest = np.minimum(closest, nearer[:, 0])
     return seeds
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from georeduce.engine import LazyTensor
 from georeduce.engine.arrays import check_array, library_of
 
-FLOAT64 = np.dtype(np.float64)
-_NAMES = {"asinh": "arcsinh", "atanh": "arctanh"}  # NumPy before 2 and CuPy know these only
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_NAMES = {"asinh": "arcsinh"}
 
 
 def module_of(v: Any) -> Any:
-    """Return the library of an array: its functions are NumPy's."""
-    return sys.modules[library_of(v)]
+    """Return whose functions serve an array: PyTorch's, or NumPy's, to which CuPy answers."""
+    return sys.modules["torch"] if library_of(v) == "torch" else np
 
 
 def apply(name: str, v: Any) -> Any:
@@ -33,11 +33,29 @@ def total(v: Any) -> Any:
     return v.sum(-1) if isinstance(v, LazyTensor) else v.sum(-1, keepdims=True)
 
 
+def join(a: Any, b: Any) -> Any:
+    """Return the components of one, then those of the other."""
+    if isinstance(a, LazyTensor):
+        return a.concat(b)
+    module = module_of(a)
+    lead = np.broadcast_shapes(tuple(a.shape[:-1]), tuple(b.shape[:-1]))
+    parts = [module.broadcast_to(v, (*lead, v.shape[-1])) for v in (a, b)]
+    return module.concatenate(parts, axis=-1)
+
+
 def pick(condition: Any, a: Any, b: Any) -> Any:
     """Return a where a condition holds, else b; of these one may be a number."""
     if isinstance(condition, LazyTensor):
         return condition.where(a, b)
     return module_of(condition).where(condition, a, b)
+
+
+def root(v: Any) -> Any:
+    """Return the square root, whose derivative at 0 is 0: PyTorch's would be infinite."""
+    if isinstance(v, LazyTensor):
+        return v.sqrt()
+    some = v > 0
+    return pick(some, apply("sqrt", pick(some, v, 1.0)), 0.0 * v)
 
 
 def length(v: Any) -> Any:
@@ -52,13 +70,34 @@ def length(v: Any) -> Any:
     some = (largest > 0) & (largest < np.inf)
     scale = pick(some, largest, 1.0)
     square = total((v / scale) ** 2)
-    return pick(some, scale * apply("sqrt", pick(some, square, 1.0)), largest)
+    return pick(some, scale * root(square), largest)
 
 
 def unit(v: Any) -> Any:
     """Return vectors divided by their norms; 0 stays."""
     size = length(v)
     return v / pick(size > 0, size, 1.0)
+
+
+def turn(v: Any, before: tuple[Any, Any, Any], after: tuple[Any, Any, Any]) -> Any:
+    """Return vectors turned in a plane, from a direction before to one after; the rest stays.
+
+    Parameters
+    ----------
+    v : array of shape (..., D)
+        Vectors in an orthonormal frame.
+    before, after : tuples of three arrays of shape (..., D)
+        The direction, and the two unit vectors of the plane (or 0), in the frames before and after.
+    """
+    e, p, q = before
+    c, s = total(e * p), total(e * q)
+    along, across = total(v * p), total(v * q)
+    rest = v - along * p - across * q
+    e, p, q = after
+    cos, sin = total(e * p), total(e * q)
+    cos, sin = c * cos + s * sin, c * sin - s * cos
+    cos = pick((cos == 0) & (sin == 0), 1.0 + 0 * cos, cos)  # no directions: nothing moves
+    return rest + (cos * along - sin * across) * p + (sin * along + cos * across) * q
 
 
 def points(x: Any, name: str = "x") -> Any:

@@ -5,112 +5,34 @@ Knows no coordinates: a model says what formulas need of each point, and has the
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from georeduce.engine import ArgumentError, LazyTensor, ShapeError
-from georeduce.engine.arrays import cast, kind_of, to_numpy
+from georeduce.engine.agree import common_home
+from georeduce.engine.arrays import NUMPY, cast, from_numpy, kind_of, library_of
 from georeduce.engine.errors import expected
 
 from ..common import ParameterError, is_real
-from ._arrays import FLOAT64, apply, length, module_of, pick, points, total
-
-Features = tuple[Any, ...]
+from ._arrays import FLOAT32, FLOAT64, apply, length, pick, points, total
+from ._model import Features, Model
 
 
 @dataclass(frozen=True)
-class HyperbolicSpace(ABC):
-    r"""A model of the hyperbolic space of constant curvature K < 0, whose radius is
-    :math:`R = 1 / \sqrt{-K}`.
+class HyperbolicSpace(Model):
+    r"""A model of the hyperbolic space of constant curvature K < 0.
 
-    It should be the case that ``exp(x, log(x, y))`` is y; that ``log(x, y)`` is as long, by
-    ``norm``, as ``distance(x, y)``; that ``transport`` keeps inner products; and that conversions
-    between models keep distances.
+    Its unit of length is the radius :math:`R = 1 / \sqrt{-K}`. It should be the case that
+    ``exp(x, log(x, y))`` is y; that ``log(x, y)`` is as long, by ``norm``, as ``distance(x, y)``;
+    that ``transport`` keeps inner products; and that conversions between models keep distances.
 
     Parameters
     ----------
     curvature : float, default=-1.0
         K.
     """
-
-    curvature: float = -1.0
-
-    def __post_init__(self) -> None:
-        K = self.curvature
-        if not (is_real(K) and -np.inf < K < 0):
-            raise ParameterError(expected("curvature to be a negative number", repr(K)))
-
-    @property
-    def radius(self) -> float:
-        """R, the unit of length."""
-        return float(1 / np.sqrt(-self.curvature))
-
-    # --- What a model says --------------------------------------------------------------------
-
-    @abstractmethod
-    def _features(self, x: Any) -> Features:
-        """Return what formulas need of points, arrays of shape (..., n); raise for no points.
-
-        From points in float64, or, with the precision that formulas have, from a LazyTensor.
-        """
-
-    @abstractmethod
-    def _half_sinh(self, x: Features, y: Features) -> Any:
-        """Return ``sinh(d / 2R)`` of features: arrays, or LazyTensors as rows and columns."""
-
-    @abstractmethod
-    def _log(self, x: Features, y: Features) -> Any:
-        """Return the log map in an orthonormal frame at x, of dimension D, of the same."""
-
-    @abstractmethod
-    def _exp(self, x: Features, v: Any) -> Any:
-        """Return the exponential map of vectors in that frame, not yet projected."""
-
-    @abstractmethod
-    def _to_frame(self, x: Features, v: Any) -> Any:
-        """Return tangent vectors at x in that frame."""
-
-    @abstractmethod
-    def _from_frame(self, x: Features, v: Any) -> Any:
-        """Return vectors in that frame as tangent vectors at x."""
-
-    @abstractmethod
-    def _transport(self, x: Features, y: Features, v: Any) -> Any:
-        """Return tangent vectors at x, transported to y."""
-
-    @abstractmethod
-    def _geodesic(self, x: Features, y: Features, a: Any, b: Any, d: Any) -> Any:
-        """Return ``a x + b y`` of the hyperboloid's vectors; d is the distance in units of R."""
-
-    @abstractmethod
-    def _project(self, x: Any, margin: float) -> Any:
-        """Return points of the model near any points, which are further inside than a margin."""
-
-    @abstractmethod
-    def _to_ball(self, x: Features) -> Features:
-        """Return the features of points in the unit ball."""
-
-    @abstractmethod
-    def _from_ball(self, x: Features) -> Any:
-        """Return points of the model from features in the unit ball."""
-
-    @abstractmethod
-    def origin(self, D: int) -> Any:
-        """Return the point that conversions take to the centre of the ball.
-
-        Parameters
-        ----------
-        D : int
-            Dimension of the space.
-
-        Returns
-        -------
-        ndarray of shape (D,), or (D + 1,) on the hyperboloid
-            In float64.
-        """
 
     # --- Points in and out --------------------------------------------------------------------
 
@@ -120,8 +42,7 @@ class HyperbolicSpace(ABC):
         Parameters
         ----------
         x : array of shape (..., D) or LazyTensor of points
-            Points. Of the LazyTensor of an array the features are made of the array, with more
-            precision than its dtype has; of any other formula they are formulas.
+            Points.
 
         Returns
         -------
@@ -131,27 +52,42 @@ class HyperbolicSpace(ABC):
         Raises
         ------
         ArgumentError
-            For what is no point of the model.
+            For what is no point of the model, and for LazyTensors that are formulas.
         """
         if not isinstance(x, LazyTensor):
             return self._features(cast(points(x), FLOAT64))
         if not x.expr.is_variable or x.slots[0].dtype_free:
-            return self._features(x)
+            cure = "Compute the points first: what is needed of each is made of its coordinates."
+            got = f"the formula {x.formula}"
+            raise ArgumentError(expected("the LazyTensor of an array of points", got, cure))
         slot = x.slots[0]
         wide = cast(slot.array, FLOAT64)
+        made = self._features(wide)
+        lower = made if x.dtype == FLOAT64 else self._in_float32(made)
         return tuple(
-            x if a is wide else _on_axis(cast(a, x.dtype), slot.axis) for a in self._features(wide)
+            x if a is wide else _on_axis(b, slot.axis) for a, b in zip(made, lower, strict=True)
         )
 
     def _open(self, *arrays: Any) -> tuple[list[Any], Any]:
-        """Return arrays of points and vectors in float64, and the dtype for the result."""
-        given = [points(a) for a in arrays]
-        wide = any(kind_of(a)[0] == FLOAT64 for a in given)
-        return [cast(a, FLOAT64) for a in given], FLOAT64 if wide else np.dtype(np.float32)
+        """Return arrays of points and vectors in float64, and the dtype for the result.
+
+        Lists and integers take the library and the dtype of the others.
+        """
+        made = [points(a) for a in arrays]
+        kinds = [kind_of(a) for a, given in zip(made, arrays, strict=True) if a is given]
+        homes = [home for _, home in kinds] or [NUMPY]
+        for other in homes[1:]:
+            common_home(homes[0], other)
+        narrow = kinds and all(dtype == FLOAT32 for dtype, _ in kinds)
+        wide = [
+            cast(a if a is given else from_numpy(a, homes[0]), FLOAT64)
+            for a, given in zip(made, arrays, strict=True)
+        ]
+        return wide, FLOAT32 if narrow else FLOAT64
 
     def _close(self, x: Any, dtype: Any) -> Any:
         """Return points in float64 as points of the model in a dtype."""
-        return cast(self._project(x, 4 * float(np.finfo(dtype).eps)), dtype)
+        return cast(self._project(x, None, dtype), dtype)
 
     def _pair(self, x: Any, y: Any) -> tuple[Features, Features, Any]:
         """Return the features of two, and the dtype of the result; None for LazyTensors."""
@@ -320,9 +256,11 @@ class HyperbolicSpace(ABC):
         (x, y), dtype = self._open(x, y)
         fx, fy = self._features(x), self._features(y)
         theta = 2 * apply("asinh", self._half_sinh(fx, fy))
-        t = module_of(x).asarray(t, dtype=x.dtype)[..., None]
+        if library_of(t) in ("scalar", "sequence", "numpy"):
+            t = from_numpy(np.asarray(t, FLOAT64), kind_of(x)[1])
+        t = cast(t, FLOAT64)[..., None]
         a, b = (_sinh_ratio(s, theta) for s in (1 - t, t))
-        return self._close(self._geodesic(fx, fy, a, b, theta), dtype)
+        return self._close(self._geodesic(fx, fy, a, b), dtype)
 
     def project(self, x: Any, margin: float | None = None) -> Any:
         """Return points of the model that are near any points; those well inside stay.
@@ -332,19 +270,19 @@ class HyperbolicSpace(ABC):
         x : array of shape (..., D)
             Points of the space around the model.
         margin : float, optional
-            How far from the border, as a part of the radius, points are at least; by default some
-            roundings in their dtype.
+            How far from the border points are at least: on the ball as a part of its radius, by
+            default four roundings; in the half-space the least height, by default the smallest
+            number. The hyperboloid has no border.
 
         Returns
         -------
         array of shape (..., D)
             Points.
         """
+        if margin is not None and not (is_real(margin) and 0 < margin < 1):
+            raise ParameterError(expected("margin between 0 and 1", repr(margin)))
         (x,), dtype = self._open(x)
-        least = 4 * float(np.finfo(dtype).eps)
-        if margin is not None and not (is_real(margin) and least <= margin < 1):
-            raise ParameterError(expected(f"margin from {least:.3g} to 1", repr(margin)))
-        return cast(self._project(x, least if margin is None else margin), dtype)
+        return cast(self._project(x, margin, dtype), dtype)
 
     # --- Between models -----------------------------------------------------------------------
 
@@ -370,6 +308,63 @@ class HyperbolicSpace(ABC):
         (x,), dtype = self._open(x)
         return to._close(to._from_ball(self._to_ball(self._features(x))), dtype)
 
+    # --- Means --------------------------------------------------------------------------------
+
+    def frechet_mean(
+        self, x: Any, weights: Any = None, tol: float = 1e-10, max_iter: int = 200, **run: Any
+    ) -> Any:
+        """Return the Fréchet mean of points, of least weighted sum of squared distances.
+
+        Parameters
+        ----------
+        x : array of shape (..., N, D)
+            Points; leading axes are batch axes, each with a mean of its own.
+        weights : array of shape (..., N), optional
+            Weights >= 0 that broadcast with the points' axes; not all of them 0.
+        tol : float, default=1e-10
+            When to stop: bound of the length of the mean of log maps, relative to the root of the
+            mean of squared distances.
+        max_iter : int, default=200
+            The most steps, beyond which a warning says how far they came.
+        **run
+            Options of reductions: ``backend``, ``n_threads``.
+
+        Returns
+        -------
+        array of shape (..., D)
+            Means.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from georeduce.apps.hyperbolic import PoincareBall
+        >>> x = np.array([[0.9, 0.0], [0.0, 0.0]])
+        >>> PoincareBall().frechet_mean(x, backend="numpy").round(4)
+        array([0.6268, 0.    ])
+        """
+        from ._frechet import mean_of
+
+        return mean_of(self, x, weights, tol, max_iter, run)[0]
+
+    def frechet_variance(
+        self, x: Any, weights: Any = None, tol: float = 1e-10, max_iter: int = 200, **run: Any
+    ) -> Any:
+        """Return the Fréchet variance: the weighted mean of squared distances to the Fréchet mean.
+
+        Parameters
+        ----------
+        x, weights, tol, max_iter, **run
+            As those of `frechet_mean`.
+
+        Returns
+        -------
+        array of shape (...)
+            Variances.
+        """
+        from ._frechet import mean_of
+
+        return mean_of(self, x, weights, tol, max_iter, run)[1]
+
 
 def _on_axis(a: Any, axis: str) -> LazyTensor:
     """Return the LazyTensor of an array (..., n, D) of a slot."""
@@ -385,15 +380,3 @@ def _sinh_ratio(t: Any, theta: Any) -> Any:
     )
     sign = apply("sign", t)
     return pick(some, sign * ratio, t + 0 * theta)
-
-
-def refuse(wrong: Any, what: str, got: Any, cure: str) -> None:
-    """Raise if some entries (..., 1) of an array are true, and tell of the first of them."""
-    flags = to_numpy(wrong)[..., 0]
-    if flags.any():
-        at = tuple(int(n) for n in np.argwhere(flags)[0])
-        where = "" if not at else f" in row {at[0]}" if len(at) == 1 else f" at {at}"
-        raise ArgumentError(expected(what, f"{got(at)}{where}", cure))
-
-
-__all__ = ["Features", "HyperbolicSpace", "refuse"]

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from georeduce.engine import LazyTensor
 from georeduce.engine.arrays import cast, to_numpy
 
 from ..exact import gaps, square_sum
 from ._arrays import apply, length, pick, total, unit
-from ._space import Features, HyperbolicSpace, refuse
+from ._model import Features, refuse
+from ._space import HyperbolicSpace
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,21 @@ class PoincareBall(HyperbolicSpace):
     >>> ball = PoincareBall()
     >>> x, y = np.array([0.5, 0.0]), np.array([[0.0, 0.5], [-0.5, 0.0]])
     >>> ball.distance(x, y).round(6)
-    array([1.688237, 2.197225])
+    array([1.6807  , 2.197225])
     >>> ball.exp(x, ball.log(x, y)).round(6)
     array([[ 0. ,  0.5],
-           [-0.5, -0. ]])
+           [-0.5,  0. ]])
 
     A formula, of points that are rows and points that are columns:
 
     >>> from georeduce.engine import Vi, Vj
     >>> ball.distance(Vi(y), Vj(y)).max(axis=1, backend="numpy").round(6)
-    array([[1.688237],
-           [1.688237]])
+    array([[1.6807],
+           [1.6807]])
     """
 
     def _features(self, x: Any) -> Features:
-        K = self.curvature
-        if isinstance(x, LazyTensor):
-            return x, 1 + x.sqnorm2() * K
-        gap = gaps(x, K)
+        gap = gaps(x, self.curvature)
         refuse(
             ~(gap > 0),
             f"points inside of the ball of radius {self.radius:.6g}",
@@ -71,31 +68,31 @@ class PoincareBall(HyperbolicSpace):
         return x, gap
 
     def _half_sinh(self, x: Features, y: Features) -> Any:
-        (x, gx), (y, gy) = x, y
-        s = length(x - y) * ((1 / apply("sqrt", gx)) * (1 / apply("sqrt", gy)))
+        (p, gp), (q, gq) = x, y
+        s = length(p - q) * ((1 / apply("sqrt", gp)) * (1 / apply("sqrt", gq)))
         return s if self.curvature == -1 else s / self.radius
 
     def _log(self, x: Features, y: Features) -> Any:
-        # of z = -x + y in the sense of Möbius, |z| = tanh(d / 2R) is known: only the direction is
-        # taken from what is (g_x delta - |delta|^2 x / R^2) / (|delta|^2 / R^2 + g_x g_y)
+        # of z = -p + q in the sense of Möbius, |z| = tanh(d / 2R) is known: only the direction is
+        # taken from what is (g_p delta - |delta|^2 p / R^2) / (|delta|^2 / R^2 + g_p g_q)
         d = self._distance(x, y)
-        (x, gx), (y, gy) = x, y
-        delta, far = y - x, length(x - y)
+        (p, gp), (q, gq) = x, y
+        delta, far = q - p, length(p - q)
         square = far * far * -self.curvature
-        size = far * apply("sqrt", square + gx * gy)
-        return (delta * gx - x * square) * (d / pick(size > 0, size, 1.0))
+        size = far * apply("sqrt", square + gp * gq)
+        return (delta * gp - p * square) * (d / pick(size > 0, size, 1.0))
 
     def _exp(self, x: Features, v: Any) -> Any:
         reach = length(v) / (2 * self.radius)
-        reach = reach.clip(0, 300)  # beyond, all is the border, and squares of cosh overflow
+        reach = pick(reach > 300, 300.0, reach)  # beyond, cosh overflows, and all is the border
         y = unit(v) * (self.radius * apply("tanh", reach))
         return self._add(x, (y, apply("cosh", reach) ** -2.0))
 
     def _add(self, x: Features, y: Features) -> Any:
-        (x, gx), (y, gy) = x, y
-        both = x + y
+        (p, gp), (q, gq) = x, y
+        both = p + q
         square = total(both * both) * -self.curvature
-        return (gx * both + square * x) / (square + gx * gy)
+        return (gp * both + square * p) / (square + gp * gq)
 
     def _to_frame(self, x: Features, v: Any) -> Any:
         return v * (2 / x[1])
@@ -104,24 +101,24 @@ class PoincareBall(HyperbolicSpace):
         return v * (x[1] / 2)
 
     def _transport(self, x: Features, y: Features, v: Any) -> Any:
-        # gyr[y, -x] v of Ganea et al., by the difference of the points
-        (x, gx), (y, gy) = x, y
+        # gyr[q, -p] v of Ganea et al., by the difference of the points
+        (p, gp), (q, gq) = x, y
         c = -self.curvature
-        delta = y - x
+        delta = q - p
         square = c * total(delta * delta)
-        a, b = c * total(x * v), c * total(delta * v)
-        turned = (b * gx - a * square) * x - (b * (1 - gx) + a * (gy + square)) * delta
-        return (gy / gx) * (v + 2 * turned / (square + gx * gy))
+        a, b = c * total(p * v), c * total(delta * v)
+        turned = (b * gp - a * square) * p - (b * (1 - gp) + a * (gq + square)) * delta
+        return (gq / gp) * (v + 2 * turned / (square + gp * gq))
 
-    def _geodesic(self, x: Features, y: Features, a: Any, b: Any, d: Any) -> Any:
-        (x, gx), (y, gy) = x, y
-        # half the time coordinates, without the terms that cancel; between x and y all are positive
-        A, B = a / gx, b / gy
-        return (A * x + B * y) / (A + B + (1 - a - b) / 2)
+    def _geodesic(self, x: Features, y: Features, a: Any, b: Any) -> Any:
+        # over half of 1 + time, without terms that cancel: between the points all are positive
+        (p, gp), (q, gq) = x, y
+        A, B = a / gp, b / gq
+        return (A * p + B * q) / (A + B + (1 - a - b) / 2)
 
-    def _project(self, x: Any, margin: float) -> Any:
+    def _project(self, x: Any, margin: float | None, dtype: Any) -> Any:
         norm = apply("sqrt", square_sum(x)[0])
-        limit = self.radius * (1 - margin)
+        limit = self.radius * (1 - max(margin or 0, 4 * float(np.finfo(dtype).eps)))
         beyond = norm > limit
         return pick(beyond, x * (limit / pick(beyond, norm, 1.0)), x)
 

@@ -29,6 +29,7 @@ from georeduce.engine.errors import did_you_mean, expected
 from georeduce.engine.formula.scaling import plain
 
 from ..common import Array, ParameterError, to_host
+from ..exact import gaps
 
 Formula = Callable[..., LazyTensor]
 
@@ -140,15 +141,19 @@ def _on_sphere(points: Array) -> tuple[Array, ...]:
 
 
 def _in_ball(points: Array) -> tuple[Array, ...]:
-    """Return the points and ``1 - |x|^2``, computed in float64 because it is small at the rim."""
-    gap = 1 - np.einsum("nd,nd->n", points, points, dtype=np.float64)
-    if not (gap > 0).all():
-        gap = to_host(gap)
-        row = int((gap > 0).argmin())
-        got = f"a norm of {float(np.sqrt(1 - gap[row])):.6g} in row {row}"
+    """Return the points and ``1 - |x|^2``, found with more digits because few are left at the rim.
+
+    The formula is that of `apps.hyperbolic.PoincareBall`.
+    """
+    gap = gaps(points)
+    inside = gap > 0
+    if not inside.all():
+        row = int(to_host(inside).argmin())
+        norm = float(np.linalg.norm(to_host(points[row])))
+        got = f"a norm of {norm:.6g} in row {row}"
         cure = "Scale the points, or use another metric."
         raise ParameterError(expected("points inside of the unit ball for 'poincare'", got, cure))
-    return points, gap[:, None].astype(points.dtype)
+    return points, gap.astype(points.dtype)
 
 
 METRICS: dict[str, Metric] = {}

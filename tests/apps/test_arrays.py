@@ -19,6 +19,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from georeduce.apps.gmm import BayesianGaussianMixture, GaussianMixture, KernelDensity, KMeans
+from georeduce.apps.hyperbolic import HyperbolicKMeans, RiemannianGaussianMixture
 from georeduce.apps.knn import KNeighborsClassifier, KNeighborsRegressor, NearestNeighbors
 from georeduce.apps.ot import SinkhornTransport, _sizes
 from georeduce.engine import ArgumentError, DTypeError, options
@@ -46,6 +47,7 @@ CASES = [
     (KNeighborsRegressor(K), "predict", ("y",)),
     (KMeans(K, random_state=0), "predict transform score", WEIGHTED),
     (KMeans(K, random_state=0, metric="cosine", init="random"), "predict transform score", ()),
+    (HyperbolicKMeans(K, random_state=0), "predict transform score", WEIGHTED),
     (KernelDensity(bandwidth=0.5), "score_samples score", WEIGHTED),
     (KernelDensity(bandwidth="cv", kernel="linear"), "score_samples", WEIGHTED),
     *(
@@ -54,6 +56,7 @@ CASES = [
             GaussianMixture(K, **DRAWN),
             GaussianMixture(K, covariance_type="tied", **{**DRAWN, "init_params": "random"}),
             BayesianGaussianMixture(n_components=K, covariance_type="diag", **DRAWN),
+            RiemannianGaussianMixture(K, random_state=0, coordinates="ball"),
         )
     ),
     (SinkhornTransport(1.0, tol=NEAR), "transform inverse_transform", ()),

@@ -88,16 +88,19 @@ def test_poincare_distances_are_right(
     assert (truth.true_distances("poincare", X, X) > 1e-4).any()
 
 
-def test_at_the_rim_of_the_ball_float32_keeps_its_digits(backend: str, rng: Any) -> None:
-    """Where 1 - |x|^2 is a few eps of float32, so that in float32 it would have no digit right."""
+@pytest.mark.parametrize("gap", [4 * np.finfo(np.float32).eps, 1e-9, 1e-12])
+def test_at_the_rim_of_the_ball_distances_keep_their_digits(
+    gap: float, backend: str, rng: Any
+) -> None:
+    """Where 1 - |x|^2 is a few eps, so that of plain squares it would have no digit right."""
+    dtype = np.float32 if gap > 1e-8 else np.float64
     X = rng.standard_normal((20, 5))
-    eps = np.finfo(np.float32).eps
-    X = (X / np.linalg.norm(X, axis=1, keepdims=True) * (1 - 4 * eps)).astype(np.float32)
+    X = (X / np.linalg.norm(X, axis=1, keepdims=True) * (1 - gap)).astype(dtype)
     model = NearestNeighbors(n_neighbors=2, metric="poincare", backend=backend).fit(X)
     distances, indices = model.kneighbors()
     exact = exact_poincare(X, indices)
     # as `rounding`, without the term of 1 - |x|^2: that is now exact to eps
-    assert (abs(distances - exact) <= 2 * (5 + 9) * eps * exact).all()
+    assert (abs(distances - exact) <= 2 * (5 + 9) * np.finfo(dtype).eps * exact).all()
 
 
 @pytest.mark.parametrize("bad", [1.0, 1.2])
