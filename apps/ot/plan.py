@@ -27,7 +27,7 @@ from .problem import Problem
 LARGEST = 1 << 26
 """Numbers that are stored at most: half a gigabyte in float64."""
 DIGITS = 1e-4
-"""Relative error of a plan's entries above which pairs are computed in float64, if none is given."""
+"""Relative error of entries above which pairs are computed in float64, if none is given."""
 
 
 @dataclass(frozen=True, eq=False)

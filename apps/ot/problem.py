@@ -102,7 +102,8 @@ class Problem:
     @cached_property
     def C(self) -> LazyTensor:
         """The costs of all pairs, symbolic, of shape (..., M, N)."""
-        return self.cost.between(self.x, self.y)
+        costs: LazyTensor = self.cost.between(self.x, self.y)
+        return costs
 
     @cached_property
     def is_symmetric(self) -> bool:

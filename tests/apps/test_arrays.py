@@ -168,8 +168,7 @@ def test_what_is_asked_without_samples_comes_in_the_library_of_the_fit(rng: Any)
 def test_tensors_are_viewed_not_copied(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
     X = torch.from_numpy(problem(rng)[0])
-    model = KernelDensity().fit(X)
-    assert np.shares_memory(model._fit_X, X.numpy())
+    assert np.shares_memory(KernelDensity().fit(X)._fit_X, X.numpy())
 
 
 @pytest.mark.parametrize(
@@ -212,7 +211,6 @@ def test_other_results_of_tensors_that_want_gradients_are_detached(rng: Any) -> 
 PROGRAM = """
 import torch
 from georeduce.apps.gmm import KernelDensity
-
 X = torch.rand(9, 2)
 model = KernelDensity(backend="numpy").fit(X)
 program = torch.compile(lambda x: 2 * model.score_samples(x), backend="eager")
@@ -253,8 +251,7 @@ def test_labels_that_are_no_numbers_remain_numpys(rng: np.random.Generator) -> N
 def test_a_search_for_parameters_takes_tensors(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
     X, _, given = problem(rng)
-    grid = {"n_neighbors": [1, 2]}
-    search = GridSearchCV(KNeighborsClassifier(backend="numpy"), grid, cv=2)
+    search = GridSearchCV(KNeighborsClassifier(backend="numpy"), {"n_neighbors": [1, 2]}, cv=2)
     search.fit(torch.from_numpy(X), torch.from_numpy(given["y"]))
     assert isinstance(search.predict(torch.from_numpy(X)), torch.Tensor)
 
