@@ -75,11 +75,19 @@ def _at_home(method: M, follow: bool) -> M:
                 return self
             return returned(result, home)
 
-    @functools.wraps(method)
-    def there(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # torch.compile would trace into scikit-learn, and fail there
-        run = _torch().compiler.disable(inside) if "torch._dynamo" in sys.modules else inside
-        return run(self, *args, **kwargs)
+    return untraced(functools.wraps(method)(inside))  # type: ignore[return-value]
+
+
+def untraced(function: M) -> M:
+    """Let torch.compile leave a function, and all that it calls, to Python.
+
+    It would trace into scikit-learn, and fail there.
+    """
+
+    @functools.wraps(function)
+    def there(*args: Any, **kwargs: Any) -> Any:
+        run = _torch().compiler.disable(function) if "torch._dynamo" in sys.modules else function
+        return run(*args, **kwargs)
 
     return not_traced(there)  # type: ignore[return-value]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array
 
-from georeduce.engine import ArgumentError
+from georeduce.engine import ArgumentError, options
 from georeduce.engine.arrays import library_of, to_numpy
 from georeduce.engine.backends import backend_names
 from georeduce.engine.errors import did_you_mean, expected
@@ -148,6 +149,11 @@ def running(estimator: Any) -> dict[str, Any]:
     """
     backend = None if estimator.backend == "auto" else estimator.backend
     return {"backend": backend, "n_threads": estimator.n_jobs}
+
+
+def running_as(estimator: Any) -> AbstractContextManager[Any]:
+    """Return a block in which all reductions honour an estimator's ``backend`` and ``n_jobs``."""
+    return options(**{name: value for name, value in running(estimator).items() if value})
 
 
 def to_host(x: Any) -> Any:

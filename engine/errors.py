@@ -134,11 +134,13 @@ def first_error(stderr: str) -> str:
 
 
 def user_frame() -> FrameType:
-    """Return the innermost frame outside georeduce: the line a user can change."""
+    """Return the innermost frame outside georeduce: the line a user can change.
+
+    PyTorch's frames are not the user's either: it calls us back.
+    """
     frame = sys._getframe(1)
     while frame.f_back is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if module != "georeduce" and not module.startswith("georeduce."):
+        if str(frame.f_globals.get("__name__", "")).split(".")[0] not in ("georeduce", "torch"):
             break
         frame = frame.f_back
     return frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments import figure, growth, harness
+from experiments import figure, growth, harness, ot_shapes
 
 Line = dict[str, Any]
 README = harness.ROOT / "README.md"
@@ -135,6 +135,26 @@ def gradients(lines: list[Line]) -> list[str]:
     return rows
 
 
+def transports(lines: list[Line]) -> list[str]:
+    """Return the table of transport: seconds to a marginal error, ours and the peers'."""
+    rows = [
+        "| transport | dtype | marginal error | seconds | ours is faster than |",
+        "|---|---|---:|---:|---|",
+    ]
+    for line in lines:
+        sizes = "{M:,} x {N:,}, D={D}".format(**line["sizes"])
+        for error, seconds in line["seconds_to"].items():
+            mine = seconds[harness.OURS]
+            told = ", ".join(
+                f"{name} x {times(s / mine)}"
+                for name, s in seconds.items()
+                if name != harness.OURS and mine is not None and s is not None
+            )
+            if told:
+                rows.append(f"| {sizes} | {line['dtype']} | {error} | {mine:.3f} | {told} |")
+    return rows
+
+
 def budgets(lines: list[Line]) -> list[str]:
     rows = ["| what | measured | budget | peer |", "|---|---:|---:|---|"]
     for line in lines:
@@ -204,8 +224,12 @@ def render() -> str:
             " scikit-learn's densities, on its one thread, are of 500 queries: that ratio is of the"
             " times for a pair."
         )
+    moved = list(found.get("ot", {}).values())
+    solved = [line for line in moved if "seconds_to" in line]
+    parts += ["\n".join(transports(solved))] if solved else []
+    parts += [ot_shapes.report(line) + "." for line in moved if line["case"] == "bunny"]
     parts += ["\n".join(budgets(rest))] if rest else []
-    return "\n\n".join([*parts, where([*fast.values(), *losses, *fits, *rest])])
+    return "\n\n".join([*parts, where([*fast.values(), *losses, *fits, *solved, *rest])])
 
 
 def updated(text: str) -> str:

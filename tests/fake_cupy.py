@@ -37,6 +37,8 @@ def install(monkeypatch: Any, devices: int = DEVICES) -> FakeCupy:
     return module
 
 
+UFUNCS = {"exp", "expm1", "isfinite", "log", "log1p", "maximum", "minimum", "sqrt"}
+"""Of NumPy: what CuPy has as functions of the same names."""
 FUNCTIONS = {
     "amax",
     "average",
@@ -165,6 +167,9 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  (CuPy's name)
 
     def all(self, axis: Any = None, keepdims: bool = False) -> ndarray:
         return self._method("all", axis=axis, keepdims=keepdims)
+
+    def clip(self, min: Any = None, max: Any = None) -> ndarray:
+        return self._method("clip", min, max)
 
     def argmin(self, axis: Any = None) -> ndarray:
         return self._method("argmin", axis=axis)
@@ -326,12 +331,25 @@ class FakeCupy(types.ModuleType):
         )
         Stream.current = Stream()
 
-    def empty(self, shape: Any, dtype: Any) -> ndarray:
+    def __getattr__(self, name: str) -> Any:
+        if name in UFUNCS | FUNCTIONS:
+            return getattr(np, name)
+        raise AttributeError(f"the double has no function {name}")
+
+    def full(self, shape: Any, value: Any, dtype: Any = np.float64) -> ndarray:
+        made = self.empty(shape, dtype)
+        made[...] = value
+        return made
+
+    def zeros(self, shape: Any, dtype: Any = np.float64) -> ndarray:
+        return self.full(shape, 0, dtype)
+
+    def empty(self, shape: Any, dtype: Any = np.float64) -> ndarray:
         host = np.empty(shape, dtype)
         room = np.empty(host.nbytes + 16, np.uint8)
         start = -room.ctypes.data % 16
+        room[...] = 0xA5  # memory of a GPU is not clean
         host = room[start : start + host.nbytes].view(dtype).reshape(shape)
-        host.reshape(-1).view(np.uint8)[...] = 0xA5  # memory of a GPU is not clean
         return ndarray(host, _current[-1])
 
     def asarray(self, x: Any) -> ndarray:

@@ -57,6 +57,18 @@ def test_torch_example() -> None:
 
 
 @pytest.mark.slow
+def test_losses_example() -> None:
+    shown = example("losses")
+    x, y, images = (shown[name].detach() for name in ("x", "y", "images"))
+    assert shown["loss"].item() == pytest.approx(
+        (y.mean(0) - x.mean(0)).square().sum().item(), rel=0.1
+    )
+    # downhill is where the plan goes
+    assert ((images - x) * -shown["x"].grad).sum() > 0
+    assert images.shape == x.shape
+
+
+@pytest.mark.slow
 def test_knn_example(capsys: pytest.CaptureFixture[str]) -> None:
     example("knn")
     assert "kneighborsclassifier__metric" in capsys.readouterr().out
@@ -83,6 +95,13 @@ def test_density_example() -> None:
     assert shown["density"].bandwidth_ in (0.1, 0.2, 0.4)
     assert np.isfinite(shown["density"].cv_scores_).all()
     assert len(set(shown["clusters"].labels_)) == 8
+
+
+@pytest.mark.slow
+def test_transport_example() -> None:
+    shown = example("transport")
+    assert shown["adapted"].converged_
+    assert shown["model"].score(shown["clouds"], shown["labels"]) > 0.9
 
 
 def test_results_are_up_to_date() -> None:

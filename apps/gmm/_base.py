@@ -18,6 +18,7 @@ from georeduce.engine.arrays import kind_of
 from georeduce.engine.errors import warn
 
 from .._arrays import at_home, differentiable, put, validated, weighted_mean
+from .._progress import Progress
 from ..common import (
     BACKEND,
     BOOLEAN,
@@ -39,7 +40,6 @@ from ..common import (
 )
 from ._covariances import COVARIANCES, Covariance
 from ._given import check_range
-from ._progress import Progress
 from ._start import STARTS
 from ._state import EMPTY, State, collapsed, reseeded
 from ._steps import CHUNK, Moments, Steps, centre_of
@@ -162,7 +162,8 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         for run in range(1 if warm else self.n_init):
             first = self._recall(centre) if warm else self._first(steps, rng, floor)
             last: float = self.lower_bound_ if warm else -np.inf
-            with Progress(self, f"Initialization {run}", self.max_iter) as progress:
+            title = f"Initialization {run}"
+            with Progress(title, self.max_iter, self.verbose, self.verbose_interval) as progress:
                 result = self._run(steps, first, last, floor, rng, progress)
             if best is None or result[1] > best[1]:
                 best = result
@@ -220,7 +221,7 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             state = self._updated(moments, floor, steps.eps, state)
             before, bound = bound, self._bound(state, steps.mean(sums), moments.entropy)
             bounds.append(bound)
-            progress.step(bound, bound - before)
+            progress.step(bound=f"{bound:.5f}", change=f"{bound - before:.1e}")
             lost = self._lost(state, steps)
             if seeds and lost and len(bounds) < self.max_iter:
                 seeds -= 1

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from .._arrays import at_home, validated
+from .._progress import Progress
 from ..common import (
     FLOATS,
     NONE,
@@ -31,7 +32,6 @@ from ._given import (
     given_weights,
     inverse,
 )
-from ._progress import Progress
 from ._start import initial_moments
 from ._state import State, normalisation
 from ._steps import EPS, Moments, Steps, centre_of
@@ -335,14 +335,16 @@ class GaussianMixture(InformationCriteria):
         if n <= CHUNK_ROWS:
             self._step(X, sample_weight)
             return self
-        with Progress(self, "Chunks", -(-n // CHUNK_ROWS), "Chunk") as progress:
+        how = self.verbose, self.verbose_interval, "Chunk"
+        with Progress("Chunks", -(-n // CHUNK_ROWS), *how) as progress:
             for start in range(0, n, CHUNK_ROWS):
                 at = slice(start, start + CHUNK_ROWS)
                 weights = None if sample_weight is None else np.asarray(to_host(sample_weight))[at]
                 before: float = getattr(self, "lower_bound_", -np.inf)
                 self._step(X[at], weights)
                 forget(X)
-                progress.step(self.lower_bound_, self.lower_bound_ - before)
+                change = self.lower_bound_ - before
+                progress.step(bound=f"{self.lower_bound_:.5f}", change=f"{change:.1e}")
         return self
 
     def _step(self, X: Any, sample_weight: Any) -> None:

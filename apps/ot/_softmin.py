@@ -1,10 +1,10 @@
-r"""The half steps of Sinkhorn's algorithm, each one log-sum-exp over pairs.
+r"""The half step of Sinkhorn's algorithm, a log-sum-exp over pairs.
 
-.. math:: T_\varepsilon(g)_i = -\varepsilon \log \sum_j \exp(\log b_j + (g_j - C_{ij}) / \varepsilon)
+.. math:: T(g)_i = -\varepsilon \log \sum_j \exp(\log b_j + (g_j - C_{ij}) / \varepsilon)
 
 (Feydy, Séjourné, Vialard, Amari, Trouvé & Peyré 2019, Interpolating between optimal transport and
-MMD using Sinkhorn divergences, equation 10). Potentials are in float64, pairs in the dtype that the
-half steps are made for.
+MMD using Sinkhorn divergences, equation 10). Potentials are in float64, pairs in the dtype of the
+points.
 """
 
 from __future__ import annotations
@@ -13,49 +13,67 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import namespace, native
-from .problem import Problem
+from georeduce.engine import Vi, Vj
+from georeduce.engine.errors import expected
+
+from ..common import ParameterError
+from ._arrays import namespace
+from .costs import Cost
+
+SIDES = {"x": -2, "y": -1}
+"""The axis of (..., M, N) along which the points of a side lie."""
 
 
 class Softmin:
-    """Both half steps of a problem: formulas that are built once, whose arrays are filled anew.
+    """A half step from one side to the other: a formula that is built once and filled anew.
+
+    It is infinite for a point all of whose costs are: no mass reaches it, and what it sends nowhere
+    is left out of the half steps back (`leave_out`).
 
     Parameters
     ----------
-    problem : Problem
-        With its epsilon.
-    dtype : dtype
-        In which pairs are computed.
+    cost : Cost
+    x, y : array of shape (..., M, D), (..., N, D)
+        Points of both sides, of NumPy or CuPy.
+    weights : array of shape (..., M) or (..., N)
+        Of the points of the side `over`.
+    epsilon : float
+    over : {"x", "y"}
+        The side that is summed over; the half step has a number for each point of the other.
     how : dict
-        Keywords of the reductions.
+        Keywords of the reduction.
     """
 
-    def __init__(self, problem: Problem, dtype: Any, how: dict[str, Any]) -> None:
-        from georeduce.engine import Vi, Vj
-
-        x, y = (native(points).astype(dtype, copy=False) for points in (problem.x, problem.y))
-        xp = namespace(x)
-        self.epsilon, self.how, self.axis = problem.epsilon, how, x.ndim - 2
+    def __init__(
+        self, cost: Cost, x: Any, y: Any, weights: Any, epsilon: float, over: str, how: Any
+    ) -> None:
+        points = x if over == "x" else y
+        xp = namespace(points)
+        self.epsilon, self.how = epsilon, how
+        self.axis = x.ndim + SIDES[over]
         with np.errstate(divide="ignore"):
-            self.log_a, self.log_b = xp.log(problem.a), xp.log(problem.b)
-        self.rows = xp.empty((*x.shape[:-1], 1), dtype)
-        self.columns = xp.empty((*y.shape[:-1], 1), dtype)
-        exponents = problem.cost.between(x, y) * (1 / self.epsilon)
-        self._along_x = Vj(self.columns) - exponents
-        self._along_y = Vi(self.rows) - exponents
+            self.log_weights = xp.log(weights)
+        self._input = xp.empty((*points.shape[:-1], 1), points.dtype)
+        variable = Vi(self._input) if over == "x" else Vj(self._input)
+        self._formula = variable - cost.between(x, y) * (1 / epsilon)
 
-    def along_x(self, g: Any) -> Any:
-        """Return T(g), a number for each point x, of a potential (..., N) of the points y."""
-        return self._fold(self._along_x, self.columns, self.log_b, g, self.axis + 1)
-
-    def along_y(self, f: Any) -> Any:
-        """Return T(f), a number for each point y, of a potential (..., M) of the points x."""
-        return self._fold(self._along_y, self.rows, self.log_a, f, self.axis)
-
-    def _fold(self, formula: Any, inputs: Any, log_weights: Any, h: Any, axis: int) -> Any:
-        exponents = log_weights + h / self.epsilon
+    def __call__(self, h: Any) -> Any:
+        """Return T(h) of a potential of the side that is summed over."""
+        xp = namespace(h)
+        exponents = self.log_weights + h / self.epsilon
         # the largest one goes by itself: what is left has the digits that matter
         top = exponents.max(axis=-1, keepdims=True)
-        inputs[..., 0] = exponents - top
-        sums = formula.logsumexp(axis=axis, **self.how)[..., 0]
-        return -self.epsilon * (sums.astype(np.float64) + top)
+        top = xp.where(xp.isfinite(top), top, 0)
+        self._input[..., 0] = exponents - top
+        sums = self._formula.logsumexp(axis=self.axis, **self.how)[..., 0]
+        result = -self.epsilon * (sums.astype(np.float64) + top)
+        if not bool(result.min() > -np.inf):
+            what = "a cost that is a number for each pair, or infinite"
+            cure = "Is it defined everywhere? If it overflows, use other units."
+            raise ParameterError(expected(what, "NaN or minus infinity", cure))
+        return result
+
+    def leave_out(self, which: Any) -> None:
+        """Let points, (..., M) or (..., N) of truth values, not count from now on."""
+        if bool(which.any()):
+            self.log_weights = namespace(which).where(which, -np.inf, self.log_weights)

@@ -58,8 +58,8 @@ class Problem:
         distance beyond which mass is left behind rather than moved, :math:`\rho = reach^p` for a
         cost of degree p.
     penalty : {"kl", "tv"}, default "kl"
-        What relaxed marginals cost: :math:`\rho` times the Kullback-Leibler divergence, or the total
-        variation, from the weights.
+        What relaxed marginals cost: :math:`\rho` times the Kullback-Leibler divergence, or the
+        total variation, from the weights.
 
     Raises
     ------
@@ -102,13 +102,17 @@ class Problem:
     @cached_property
     def C(self) -> LazyTensor:
         """The costs of all pairs, symbolic, of shape (..., M, N)."""
-        return self.cost.between(self.x, self.y)
+        costs: LazyTensor = self.cost.between(self.x, self.y)
+        return costs
 
-    @property
+    @cached_property
     def is_symmetric(self) -> bool:
         """Whether source and target are the same: then both potentials are."""
-        same = self.x is self.y and self.a is self.b
-        return bool(same and self.reach[0] == self.reach[1])
+        pairs = ((native(self.x), native(self.y)), (self.a, self.b))
+        return self.reach[0] == self.reach[1] and all(
+            one is other or (one.shape == other.shape and bool((one == other).all()))
+            for one, other in pairs
+        )
 
     def with_epsilon(self, epsilon: float) -> Problem:
         """Return the same problem under another regularisation."""
@@ -179,7 +183,7 @@ def _weights(a: Any, x: Any, name: str) -> Any:
     if tuple(a.shape) != shape:
         what = f"{name} of shape {shape}, a weight for each point"
         raise ShapeError(expected(what, f"shape {tuple(a.shape)}"))
-    if kind_of(a)[1] != kind_of(x)[1]:
+    if kind_of(a)[1] not in (kind_of(x)[1], kind_of(points)[1]):
         what = f"{name} as the points: {kind_of(x)[1]}"
         raise ParameterError(expected(what, str(kind_of(a)[1])))
     _finite(a, name)

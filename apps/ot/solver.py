@@ -1,52 +1,50 @@
-r"""Sinkhorn's algorithm in the log domain, on a sequence of problems that hand on their potentials.
+r"""Sinkhorn's algorithm in the log domain, accelerated, on a sequence of problems.
 
-With half steps T (`_softmin.py`) and the penalties' proximal maps (`_penalties.py`) an iteration is
-``f = step(T(g)); g' = step(T(f))``. The plan of ``(f, g)`` has the right rows, and what g' would
-change of its columns is its marginal error, so that the error costs no reduction. A problem that
-is its own mirror image has one potential, and averages it with its half step (Feydy et al. 2019,
-section 3.1).
-
-Stages are problems to be solved one after the other, each from the potentials of the last: here
-under ever smaller regularisations.
+Stages (`_stages.py`) are problems to be solved one after the other, each from the potentials of
+those before: here under ever smaller regularisations. Within a stage the map of `_steps.py`, from
+a potential to the next by half steps (`_softmin.py`) and proximal maps of the penalties
+(`_penalties.py`), is accelerated (`_acceleration.py`). It ascends the dual, whose value is known
+half way through an iteration, and an accelerated potential where the dual is lower is taken back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
 from typing import Any
 
-import numpy as np
-
 from georeduce.engine import ConvergenceWarning
-from georeduce.engine.errors import warn
+from georeduce.engine.errors import expected, warn
 
-from ._arrays import namespace, native
-from ._softmin import Softmin
+from .._progress import Progress
+from ..common import (
+    POSITIVE_INTEGER,
+    POSITIVE_REAL,
+    VERBOSE,
+    ParameterError,
+    Rule,
+    is_real,
+    one_of,
+)
+from ._acceleration import Acceleration
+from ._arrays import namespace
+from ._sizes import Sizes
+from ._stages import PATIENCE, Path, Stage, stages
+from ._start import STARTS, beginning
+from ._steps import Alternating, Symmetric, unreached
 from .problem import Problem
 from .result import Transport
 
-
-@dataclass(frozen=True)
-class Stage:
-    """A problem on the way, and when to leave it.
-
-    Attributes
-    ----------
-    problem : Problem
-        With its regularisation.
-    tol : float
-        Marginal error at which it is over.
-    max_iter : int
-        Iterations after which it is over at the latest.
-    dtype : dtype
-        In which pairs are computed.
-    """
-
-    problem: Problem
-    tol: float
-    max_iter: int
-    dtype: Any
+POTENTIALS = Rule(
+    "a Transport or a pair of potentials (f, g)",
+    lambda value: isinstance(value, Transport) or (isinstance(value, tuple) and len(value) == 2),
+)
+RULES = {
+    "tol": POSITIVE_REAL,
+    "max_iter": POSITIVE_INTEGER,
+    "scaling": Rule("a number between 0 and 1", lambda value: is_real(value) and 0 < value < 1),
+    "start": one_of(*STARTS) | POTENTIALS,
+    "verbose": VERBOSE,
+}
 
 
 def solve(
@@ -54,74 +52,146 @@ def solve(
     *,
     tol: float = 1e-3,
     max_iter: int = 1000,
-    scaling: float = 0.5,
+    scaling: float = 0.6,
+    start: Any = "zero",
     backend: str | None = None,
     n_threads: int | None = None,
+    verbose: bool | int = False,
 ) -> Transport:
-    """Return the solution of a problem."""
+    r"""Solve a problem of entropic optimal transport.
+
+    A step is a log-sum-exp over all pairs, and nothing of their number is stored. Potentials are
+    always in float64; pairs are computed in float32 as long as that resolves the marginal error
+    that is asked for, and in float64 from there, whatever the points are in.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be solved.
+    tol : float, default 1e-3
+        Marginal error at which it is solved: the mass by which a marginal of the plan is off, the
+        sum of differences, relative to all of it. Of each problem of a batch.
+    max_iter : int, default 1000
+        Iterations, of two reductions each, under the problem's own regularisation.
+    scaling : float, default 0.6
+        Ratio of successive regularisations on the way, from a fifth of the largest cost.
+    start : {"zero", "gaussian", "sorted"} or Transport or pair of arrays, default "zero"
+        Potentials to begin with. For the cost "sqeuclidean": "gaussian" are those of Gaussians of
+        the same moments, which saves a third of the reductions where epsilon is large; "sorted" are
+        those of the order along an axis, which saves three quarters of them where points lie on a
+        line, and some where clusters do. From potentials (f, g) of shapes (..., M) and (..., N) the
+        problem is solved without stages; so it is from a Transport, which may be under another
+        regularisation and of other points.
+    backend : str, optional
+        Of the reductions, as everywhere.
+    n_threads : int, optional
+        Of the reductions, as everywhere.
+    verbose : bool or int, default False
+        Whether to show progress: a bar if tqdm is installed, else lines.
+
+    Returns
+    -------
+    Transport
+        With `errors`, the marginal error of each iteration under the regularisation of its stage,
+        the last one that of the potentials returned.
+
+    Raises
+    ------
+    ParameterError
+        Where a parameter is not what is said here, or a point of weight has infinite costs only and
+        its mass has to be moved.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the marginal error is above `tol` in the end, with what it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from georeduce.apps.ot import Problem, solve
+    >>> x = np.array([[0.0], [1.0]])
+    >>> solved = solve(Problem(x, x + 2, epsilon=0.1), tol=1e-6)
+    >>> bool(solved.converged), round(float(solved.value), 2)
+    (True, 4.07)
+    """
+    if not isinstance(problem, Problem):
+        raise ParameterError(expected("problem to be a Problem", type(problem).__name__))
+    given = {"tol": tol, "max_iter": max_iter, "scaling": scaling, "start": start}
+    for name, value in (given | {"verbose": verbose}).items():
+        RULES[name].check(name, value)
+    if not (problem.a.size and problem.b.size):
+        return nothing(problem)
     how = {"backend": backend, "n_threads": n_threads}
-    xp = namespace(native(problem.x))
-    f, g = xp.zeros(problem.a.shape), xp.zeros(problem.b.shape)
-    errors: list[Any] = []
-    for stage in stages(problem, tol, max_iter, scaling):
-        f, g, seen = iterate(stage, f, g, how)
-        errors += seen
+    sizes = Sizes(problem)
+    g, first = beginning(problem, start, sizes.largest, how)
+    path, errors, own = Path(), [], 0
+    with Progress("Transport", None, verbose) as progress:
+        for stage in stages(problem, sizes, tol, scaling, first):
+            last = stage.problem is problem
+            if own == max_iter:
+                break
+            limit = max_iter - own if last else PATIENCE
+            foretold = path.at(stage.problem.epsilon)
+            known = iterate(stage, g if foretold is None else foretold, limit, how, progress)
+            f, g, onwards, seen = known
+            errors += seen
+            own += last * len(seen)
+            if not (seen[-1] <= stage.tol).all():
+                path.forget()
+            path.record(stage.problem.epsilon, onwards)
     converged = bool((errors[-1] <= tol).all())
     if not converged:
         warn(
-            f"The marginal error is {float(errors[-1].max()):.2g} after {len(errors)} iterations, "
-            f"above tol={tol:g}. Raise max_iter or epsilon, or pass a larger tol.",
+            f"The marginal error is {float(errors[-1].max()):.2g} after {own} iterations, above "
+            f"tol={tol:g}. Raise max_iter, or begin with this result (start=...); where it does "
+            "not fall any more, raise tol or epsilon.",
             ConvergenceWarning,
         )
     return Transport(problem, f, g, tuple(errors), converged)
 
 
-def stages(problem: Problem, tol: float, max_iter: int, scaling: float) -> Iterator[Stage]:
-    """Yield the problem under regularisations from the size of its costs to its own."""
-    dtype = native(problem.x).dtype
-    epsilon = _largest_cost(problem)
-    while epsilon * scaling > problem.epsilon:
-        epsilon *= scaling
-        yield Stage(problem.with_epsilon(epsilon), 0.1, 2, dtype)
-    yield Stage(problem, tol, max_iter, dtype)
+def nothing(problem: Problem) -> Transport:
+    """Return the solution where one side has no points: nothing is moved."""
+    xp = namespace(problem.a)
+    potentials = []
+    for side, weights, penalty in zip("xy", (problem.a, problem.b), problem.penalties, strict=True):
+        balanced = xp.full(weights.shape, xp.inf)
+        unreached(balanced, weights, penalty, side)
+        potentials.append(penalty.step(balanced, problem.epsilon))
+    f, g = potentials
+    return Transport(problem, f, g, (xp.zeros(weights.shape[:-1]),), True)
 
 
-def _largest_cost(problem: Problem) -> float:
-    """Return about the largest cost, from a sample of the points."""
-    x, y = (
-        native(points)[..., :: max(1, points.shape[-2] // 64), :]
-        for points in (problem.x, problem.y)
-    )
-    if not (x.shape[-2] and y.shape[-2]):
-        return 0.0
-    found = problem.cost.between(x, y).max(axis=x.ndim - 1, backend="numpy")
-    return float(found[np.isfinite(found)].max(initial=0))
+def iterate(
+    stage: Stage, g: Any, limit: int, how: dict[str, Any], progress: Progress
+) -> tuple[Any, Any, Any, list[Any]]:
+    """Solve a stage.
 
-
-def iterate(stage: Stage, f: Any, g: Any, how: dict[str, Any]) -> tuple[Any, Any, list[Any]]:
-    """Return the potentials at the end of a stage, and the marginal errors of its iterations."""
-    problem, epsilon = stage.problem, stage.problem.epsilon
-    half = Softmin(problem, stage.dtype, how)
-    along_x, along_y = problem.penalties
-    errors = []
-    for _ in range(stage.max_iter):
-        f = along_x.step(half.along_x(g), epsilon)
-        balanced = half.along_y(f)
-        new = along_y.step(balanced, epsilon)
-        errors.append(marginal_error(problem.b, g, balanced, new, epsilon))
-        if (errors[-1] <= stage.tol).all():
-            break
-        g = new
-    return f, g, errors
-
-
-def marginal_error(b: Any, g: Any, balanced: Any, new: Any, epsilon: float) -> Any:
-    """Return how much of the mass a half step would move, relative to all of it.
-
-    Of a plan with potential g along one side, (..., N), the half step T there and its proximal map
-    `new`: without a penalty, the sum of differences of the marginal and the weights b.
+    Returns
+    -------
+    f, g : arrays of shape (..., M), (..., N)
+        Potentials whose marginal error is the last one.
+    onwards : array of shape (..., N)
+        The potential that would have been next.
+    errors : list of arrays of shape (...)
+        Marginal errors by iteration.
     """
-    xp = namespace(b)
-    masses = b * xp.exp((g - balanced) / epsilon)
-    others = b * xp.exp((new - balanced) / epsilon)
-    return abs(masses - others).sum(-1) / others.sum(-1)
+    problem = stage.problem
+    steps = (Symmetric if stage.symmetric else Alternating)(problem, stage.dtype, how)
+    along_x, along_y = problem.penalties
+    free = math.isinf(along_x.rho) and math.isinf(along_y.rho) and not stage.symmetric
+    acceleration = Acceleration(steps.weights, up_to_constants=free)
+    slack = problem.epsilon * stage.rounding * problem.b.sum(-1)
+    errors: list[Any] = []
+    value = steps.value(along_y.within(g))
+    while True:
+        onwards, error = steps.step()
+        errors.append(error)
+        progress.step(epsilon=f"{problem.epsilon:.2e}", error=f"{float(error.max()):.1e}")
+        if bool((error <= stage.tol).all()) or len(errors) >= limit:
+            return steps.f, steps.g, onwards, errors
+        least = value - slack
+        value = steps.value(along_y.within(acceleration.onwards(steps.g, onwards)))
+        while (other := acceleration.retreat(value < least)) is not None:
+            value = steps.value(along_y.within(other))

@@ -8,23 +8,32 @@ from typing import Any
 
 
 class Progress:
-    """Progress of one run of EM, from an estimator's ``verbose`` and ``verbose_interval``.
+    """Progress of iterations.
 
     Parameters
     ----------
-    estimator : estimator
-        Whose parameters are read.
     title : str
-        What it does.
-    total : int
-        How many steps there are, at most.
+        What is iterated, as the first words that are shown.
+    total : int or None
+        How many iterations there are at most, if that is known.
+    level : bool or int
+        0 shows nothing, more than 1 the times of iterations too.
+    interval : int
+        Iterations between two figures.
     step : str
-        What one of them is called.
+        What an iteration is called.
     """
 
-    def __init__(self, estimator: Any, title: str, total: int, step: str = "Iteration") -> None:
-        self.level, self.interval = int(estimator.verbose), estimator.verbose_interval
-        self.title, self.total, self.name, self.count = title, total, step, 0
+    def __init__(
+        self,
+        title: str,
+        total: int | None,
+        level: bool | int,
+        interval: int = 1,
+        step: str = "Iteration",
+    ) -> None:
+        self.title, self.total, self.level, self.interval = title, total, int(level), interval
+        self.name, self.count = step, 0
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
@@ -38,8 +47,8 @@ class Progress:
                 print(self.title)
         return self
 
-    def step(self, bound: float, change: float) -> None:
-        """Show that a step is over."""
+    def step(self, **figures: str) -> None:
+        """Show that an iteration is over, and the figures that it came to."""
         self.count += 1
         if not self.level:
             return
@@ -47,10 +56,11 @@ class Progress:
             self.bar.update()
         if self.count % self.interval == 0:
             if self.bar is not None:
-                self.bar.set_postfix(bound=f"{bound:.5f}", change=f"{change:.1e}")
+                self.bar.set_postfix(figures)
             else:
                 now = perf_counter()
-                more = f"\t time lapse {now - self.seen:.5f}s\t ll change {change:.5f}"
+                told = "".join(f"\t {name} {figure}" for name, figure in figures.items())
+                more = f"\t time lapse {now - self.seen:.5f}s{told}"
                 print(f"  {self.name} {self.count}" + (more if self.level > 1 else ""))
                 self.seen = now
 

@@ -1,0 +1,69 @@
+"""Clouds of weighted points, as users give them and as batches of problems want them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+
+from georeduce.engine import ShapeError
+from georeduce.engine.errors import expected
+
+from ..common import FLOATS, Array, checked_weights
+
+Cloud = tuple[Array, Array]
+"""Points (n_points, D), and their weights."""
+STEP = 16
+"""Clouds are filled up, by points without weight, to a multiple of so many points."""
+
+
+def size(cloud: Cloud) -> int:
+    return -(-len(cloud[0]) // STEP) * STEP
+
+
+def stacked(clouds: Sequence[Cloud]) -> tuple[Array, Array]:
+    """Return points (B, M, D) and weights (B, M) of clouds of about a size."""
+    M = max(size(cloud) for cloud in clouds)
+    x = np.empty((len(clouds), M, clouds[0][0].shape[1]), clouds[0][0].dtype)
+    a = np.zeros((len(clouds), M))
+    for k, (points, weights) in enumerate(clouds):
+        x[k, : len(points)], a[k, : len(points)] = points, weights
+        x[k, len(points) :] = points[0]  # a point for which every cost has a meaning
+    return x, a
+
+
+def is_clouds(X: Any) -> bool:
+    """Return whether it is clouds, not a matrix: arrays of points, or pairs with their weights."""
+    if isinstance(X, np.ndarray) and X.dtype != object:
+        return X.ndim == 3
+    if not isinstance(X, list | tuple | np.ndarray) or not len(X):
+        return False
+    return isinstance(X[0], tuple) or np.ndim(X[0]) == 2
+
+
+def _cloud(given: Any, k: int, is_balanced: bool) -> Cloud:
+    points, weights = given if isinstance(given, tuple) else (given, None)
+    points = check_array(points, dtype=FLOATS, order="C", input_name=f"cloud {k}")
+    weights = checked_weights(weights, len(points))
+    if weights is None:
+        return points, np.full(len(points), 1 / len(points))
+    return points, weights / weights.sum() if is_balanced else weights
+
+
+def clouds_of(X: Any, is_balanced: bool) -> list[Cloud]:
+    """Return clouds as the user gives them, all in one dtype."""
+    found = [_cloud(given, k, is_balanced) for k, given in enumerate(X)]
+    dtype = np.result_type(*(points for points, _ in found))
+    D = found[0][0].shape[1]
+    for k, (points, _) in enumerate(found):
+        if points.shape[1] != D:
+            what = f"points of {D} features in all clouds, as in the first"
+            raise ShapeError(expected(what, f"{points.shape[1]} in cloud {k}"))
+    return [(points.astype(dtype, copy=False), weights) for points, weights in found]
+
+
+def on_the_line(X: Array) -> list[Cloud]:
+    weights = np.full(X.shape[1], 1 / X.shape[1])
+    return [(row[:, None], weights) for row in X]

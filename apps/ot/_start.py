@@ -1,0 +1,161 @@
+r"""THE table of starts: potentials to begin with, found without a reduction.
+
+Both are of costs :math:`|x - y|^2`, whose potential of the points y has the slope
+:math:`2 (y - t(y))` where t(y) is what y comes from on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from georeduce.engine import ShapeError
+from georeduce.engine.arrays import check_array
+from georeduce.engine.errors import expected
+
+from ..common import ParameterError
+from ._arrays import namespace, native
+from ._softmin import Softmin
+from .problem import Problem
+from .result import Transport
+
+
+@dataclass(frozen=True)
+class Start:
+    """A way to begin.
+
+    Attributes
+    ----------
+    potential : callable
+        Of a problem and the first regularisation: the potential of the points y, (..., N).
+    first : float
+        The first regularisation, relative to the largest cost.
+    quadratic : bool
+        Whether it is for the cost "sqeuclidean" only.
+    """
+
+    potential: Callable[[Problem, float], Any]
+    first: float
+    quadratic: bool = True
+
+
+def zero(problem: Problem, epsilon: float) -> Any:
+    """Return the potential 0."""
+    return namespace(problem.b).zeros(problem.b.shape)
+
+
+def gaussian(problem: Problem, epsilon: float) -> Any:
+    """Return the potential between Gaussians of the moments of both sides.
+
+    Janati, Muzellec, Peyré & Cuturi 2020, Entropic optimal transport between unbalanced Gaussian
+    measures has a closed form, theorem 1.
+    """
+    xp = namespace(problem.b)
+    (x_mean, _, x_cov), (y_mean, y, y_cov) = (
+        _moments(native(points), weights)
+        for points, weights in ((problem.x, problem.a), (problem.y, problem.b))
+    )
+    values, vectors = xp.linalg.eigh(y_cov)
+    # directions without extent have nothing to map
+    values = xp.sqrt(xp.maximum(values, 1e-12 * values.max(-1, keepdims=True) + 1e-300))
+    root, inverse = (
+        (vectors * power[..., None, :]) @ vectors.swapaxes(-1, -2) for power in (values, 1 / values)
+    )
+    values, vectors = xp.linalg.eigh(root @ x_cov @ root)
+    values = xp.sqrt(xp.maximum(values, 0) + (epsilon / 4) ** 2) - epsilon / 4
+    t = inverse @ (vectors * values[..., None, :]) @ vectors.swapaxes(-1, -2) @ inverse
+    bent = ((y - y @ t) * y).sum(-1)
+    return bent + 2 * (y @ (y_mean - x_mean).swapaxes(-1, -2))[..., 0]
+
+
+def sorted_(problem: Problem, epsilon: float) -> Any:
+    """Return the potential that sends quantiles to quantiles along the longest axis of y."""
+    xp = namespace(problem.b)
+    x_mean, x, _ = _moments(native(problem.x), problem.a)
+    y_mean, y, y_cov = _moments(native(problem.y), problem.b)
+    axis = xp.linalg.eigh(y_cov)[1][..., -1:]
+    off = (y_mean - x_mean) @ axis
+    u, v = (x @ axis)[..., 0], (y @ axis)[..., 0] + off[..., 0]
+    g = xp.empty(v.shape)
+    for at in np.ndindex(v.shape[:-1]):
+        rows, columns = xp.argsort(u[at]), xp.argsort(v[at])
+        sent, received = (
+            xp.cumsum(w) - w / 2 for w in (problem.a[at][rows], problem.b[at][columns])
+        )
+        places = v[at][columns]
+        slope = 2 * (places - xp.interp(received, sent, u[at][rows]))
+        steps = (slope[1:] + slope[:-1]) / 2 * xp.diff(places)
+        g[at][columns] = xp.concatenate([xp.zeros(1), xp.cumsum(steps)])
+    return g
+
+
+def _moments(points: Any, weights: Any) -> tuple[Any, Any, Any]:
+    """Return the mean, (..., 1, D), the points relative to it, and their covariance."""
+    points = points.astype(np.float64)
+    mass = weights.sum(-1, keepdims=True)
+    shares = (weights / namespace(mass).where(mass > 0, mass, 1))[..., None]
+    mean = (shares * points).sum(-2, keepdims=True)
+    points = points - mean
+    return mean, points, (shares * points).swapaxes(-1, -2) @ points
+
+
+STARTS: dict[str, Start] = {
+    "zero": Start(zero, 0.2, quadratic=False),
+    "gaussian": Start(gaussian, 0.02),
+    "sorted": Start(sorted_, 0.005),
+}
+r"""Reductions to a marginal error of 1e-2 and 1e-3 of 1000 points to 1000, where epsilon is 0.01 of
+the largest cost, from zero, from Gaussians and from sorting: 24/38, 19/27 and 6/21 on an interval,
+22/30, 19/23 and 15/25 in a cube, 26/38, 18/32 and 16/30 in 50 dimensions. Where epsilon is 0.0003
+of it, only sorting on an interval is ahead (34/68, 119/149, 16/46).
+"""
+
+
+def beginning(
+    problem: Problem, start: Any, largest: float, how: dict[str, Any]
+) -> tuple[Any, float]:
+    """Return a potential of the points y, (..., N), and the first regularisation.
+
+    Parameters
+    ----------
+    start : str, Transport or pair of arrays
+        As the user passed it.
+    largest : float
+        The largest cost, which the first regularisation is relative to.
+    """
+    if isinstance(start, Transport):
+        return carried(start, problem, how), 0.0
+    if not isinstance(start, str):
+        f, g = start
+        for name, h, weights in (("f", f, problem.a), ("g", g, problem.b)):
+            what = f"start to hold a potential {name} of shape {tuple(weights.shape)}"
+            h = check_array(h, what, name)
+            if tuple(h.shape) != tuple(weights.shape):
+                raise ShapeError(expected(what, f"shape {tuple(h.shape)}"))
+        return native(g).astype(np.float64), 0.0
+    entry = STARTS[start]
+    if entry.quadratic and problem.cost.name != "sqeuclidean":
+        what = f"the cost 'sqeuclidean' with start={start!r}"
+        cure = "Any cost can begin with start='zero'."
+        raise ParameterError(expected(what, repr(problem.cost.name), cure))
+    return entry.potential(problem, max(problem.epsilon, entry.first * largest)), entry.first
+
+
+def carried(solved: Transport, problem: Problem, how: dict[str, Any]) -> Any:
+    """Return the potential of the points y of a problem, from the solution of another.
+
+    At other points it is what a half step there gives.
+    """
+    before = solved.problem
+    x, y = native(before.x), native(problem.y)
+    if y.shape[-1] != x.shape[-1] or y.shape[:-2] != x.shape[:-2]:
+        what = f"start to be of points of shape {(*y.shape[:-2], '...', y.shape[-1])}"
+        raise ShapeError(expected(what, f"shape {x.shape}"))
+    if problem.y is before.y:
+        return solved.g
+    points = (x.astype(np.float64), y.astype(np.float64))
+    half = Softmin(problem.cost, *points, before.a, before.epsilon, "x", how)
+    return problem.penalties[1].step(half(solved.f), before.epsilon)

@@ -1,0 +1,166 @@
+"""Divergences of many clouds: beside POT, in any grouping, and as kernels of classifiers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import ot
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+
+from georeduce.apps.common import ParameterError
+from georeduce.apps.ot import TransportKernel, _clouds, pairwise, sinkhorn_divergence
+from georeduce.engine import ShapeError
+
+NEAR = 1e-6
+"""How far divergences may be from POT's, which the solver's tolerance leaves room for."""
+EPSILON = 0.2
+EXACT: Any = {"epsilon": EPSILON, "output": "divergence", "tol": 1e-6, "max_iter": 10**5}
+
+Clouds = list[tuple[Any, Any]]
+
+
+@pytest.fixture
+def clouds(rng: np.random.Generator) -> Clouds:
+    """Clouds of two sizes that are filled up to the same, and of one that is not."""
+    found = []
+    for n in (7, 12, 12, 20, 1):
+        weights = rng.random(n)
+        found.append((rng.random((n, 2)) + rng.random(2), weights / weights.sum()))
+    return found
+
+
+def exact_value(first: Any, second: Any) -> float:
+    (x, a), (y, b) = first, second
+    costs = ot.dist(x, y)
+    plan = ot.sinkhorn(a, b, costs, EPSILON, "sinkhorn_log", stopThr=1e-12, numItermax=10**5)
+    entropy = (plan * np.log(plan / np.outer(a, b))).sum()
+    return float((plan * costs).sum() + EPSILON * entropy)
+
+
+def test_divergences_are_pots(clouds: Clouds) -> None:
+    found = TransportKernel(**EXACT).fit_transform(clouds)
+    own = [exact_value(cloud, cloud) for cloud in clouds]
+    for i, first in enumerate(clouds):
+        for j, second in enumerate(clouds):
+            exact = exact_value(first, second) - (own[i] + own[j]) / 2
+            np.testing.assert_allclose(found[i, j], exact, atol=NEAR)
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_the_training_clouds_transformed_are_the_same(clouds: Clouds) -> None:
+    model = TransportKernel(**EXACT)
+    np.testing.assert_allclose(model.fit_transform(clouds), model.transform(clouds), atol=NEAR)
+    assert model.transform(clouds[:2]).shape == (2, 5)
+
+
+def test_batches_change_nothing(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = TransportKernel(**EXACT).fit_transform(clouds)
+    monkeypatch.setattr(pairwise, "BATCH", 1)
+    monkeypatch.setattr(_clouds, "STEP", 1)
+    np.testing.assert_allclose(TransportKernel(**EXACT).fit_transform(clouds), together, atol=NEAR)
+
+
+def test_clouds_have_many_forms(rng: np.random.Generator) -> None:
+    X = rng.random((6, 10, 2))
+    weights = np.full(10, 1 / 10)
+    forms = [X, list(X), X.tolist(), [(cloud, weights) for cloud in X]]
+    kernels = [TransportKernel(epsilon=EPSILON).fit_transform(form) for form in forms]
+    for kernel in kernels[1:]:
+        np.testing.assert_array_equal(kernel, kernels[0])
+
+
+def test_rows_of_a_matrix_are_clouds_on_the_line(rng: np.random.Generator) -> None:
+    X = rng.random((6, 10))
+    kernel = TransportKernel(epsilon=EPSILON).fit_transform(X)
+    np.testing.assert_array_equal(
+        kernel, TransportKernel(epsilon=EPSILON).fit_transform(X[:, :, None])
+    )
+
+
+def test_the_usual_scale_is_that_of_the_data(clouds: Clouds) -> None:
+    large = [(100 * points, weights) for points, weights in clouds]
+    kernels = [TransportKernel().fit_transform(some) for some in (clouds, large)]
+    np.testing.assert_allclose(kernels[1], kernels[0], atol=NEAR)
+    np.testing.assert_array_equal(np.diag(kernels[0]), 1)
+    assert 0.01 < np.median(kernels[0]) < 0.99
+
+
+def test_masses_count_where_mass_may_be_left(clouds: Clouds) -> None:
+    twice = [clouds[0], (clouds[0][0], 2 * clouds[0][1])]
+    (x, a), (y, b) = twice
+    relaxed = TransportKernel(**EXACT, reach=1.0).fit_transform(twice)
+    exact = sinkhorn_divergence(x, y, a, b, epsilon=EPSILON, reach=1.0, tol=1e-9)
+    np.testing.assert_allclose(relaxed[0, 1], exact, atol=NEAR)
+    assert exact > NEAR
+    np.testing.assert_allclose(TransportKernel(**EXACT).fit_transform(twice), 0, atol=NEAR)
+
+
+def digits(n: int) -> tuple[Any, Any]:
+    """Return digits as clouds of their bright pixels, and which they are."""
+    images, labels = load_digits(n_class=5, return_X_y=True)
+    grid = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0), indexing="ij"), axis=-1)
+    grid = grid.reshape(-1, 2)
+    some = [(grid[image > 0], image[image > 0]) for image in images[:n]]
+    return some, labels[:n]
+
+
+def test_digits_are_told_apart() -> None:
+    some, labels = digits(60)
+    kernel = TransportKernel(epsilon=0.5, tol=1e-2)
+    model = make_pipeline(kernel, SVC(kernel="precomputed", C=10))
+    model.fit(some[:40], labels[:40])
+    assert model.score(some[40:], labels[40:]) > 0.8
+    divergence = TransportKernel(epsilon=0.5, tol=1e-2, output="divergence")
+    nearest = make_pipeline(divergence, KNeighborsClassifier(3, metric="precomputed"))
+    assert nearest.fit(some[:40], labels[:40]).score(some[40:], labels[40:]) > 0.8
+
+
+def test_searches_over_parameters(rng: np.random.Generator) -> None:
+    labels = np.arange(12) % 2
+    some = [rng.random((10, 2)) * (1 + label) for label in labels]
+    model = make_pipeline(TransportKernel(epsilon=EPSILON), SVC(kernel="precomputed"))
+    search = GridSearchCV(model, {"transportkernel__gamma": [0.1, 1.0]}, cv=2).fit(some, labels)
+    assert search.best_score_ == 1
+    assert cross_val_score(model, some, labels, cv=2).min() == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"gamma": 0}, "gamma to be a positive number or None"),
+        ({"output": "kernels"}, "Did you mean 'kernel'"),
+        ({"cost": "sqeuclidian"}, "sqeuclidean"),
+    ],
+)
+def test_wrong_parameters_are_told(clouds: Clouds, parameters: Any, words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        TransportKernel(**parameters).fit(clouds)
+
+
+def test_wrong_clouds_are_told(clouds: Clouds, rng: np.random.Generator) -> None:
+    model = TransportKernel(epsilon=EPSILON).fit(clouds)
+    with pytest.raises(ShapeError, match="3 in cloud 5"):
+        model.fit([*clouds, rng.random((4, 3))])
+    with pytest.raises(ParameterError, match="2 features, as in training"):
+        model.transform([rng.random((4, 3))])
+    with pytest.raises(ParameterError, match="sample_weight >= 0"):
+        model.fit([(rng.random((2, 2)), [1.0, -1.0])])
+    with pytest.raises(ValueError, match="cloud 1 contains NaN"):
+        model.fit([rng.random((2, 2)), np.full((2, 2), np.nan)])
+
+
+def test_it_tells_how_far_it_is(
+    clouds: Clouds, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    TransportKernel(epsilon=EPSILON, verbose=1).fit(clouds)
+    told = capsys.readouterr().out
+    assert "Clouds" in told
+    assert "Batch 3" in told
