@@ -151,14 +151,18 @@ def barycenter(
     if epsilon is None:
         epsilon = sum(p * Problem(x, y, a, b).epsilon for y, b, p in pulls)
     changes: list[float] = []
+    # each problem begins where the last one of its kind ended, as points move little
+    last: list[Any] = ["zero"] * (len(pulls) + 1)
     while not changes or (changes[-1] > tol and len(changes) < max_iter):
         moved: Any = 0
-        for y, b, share in pulls:
+        for k, (y, b, share) in enumerate(pulls):
             problem = Problem(x, y, a, b, epsilon=epsilon)
-            moved = moved + share * solve(problem, tol=tol, **how).plan.conditional().mean()
+            last[k] = solve(problem, tol=tol, start=last[k], **how)
+            moved = moved + share * last[k].plan.conditional().mean()
         if debiased:
             itself = Problem(x, x, problem.a, problem.a, epsilon=epsilon)
-            moved = moved + (x - solve(itself, tol=tol, **how).plan.conditional().mean())
+            last[-1] = solve(itself, tol=tol, start=last[-1], **how)
+            moved = moved + (x - last[-1].plan.conditional().mean())
         squares = ((native(moved) - native(x)) ** 2).sum(-1)
         changes.append(_root_mean(squares, problem.a) / (extent or 1.0))
         x = moved
