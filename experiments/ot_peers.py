@@ -28,7 +28,7 @@ ERRORS = (1e-1, 1e-2, 1e-3)
 TARGET = ERRORS[1]
 EXACT = 1e-5
 """Marginal error of the reference: values are of second order in it."""
-SLOWEST = 300.0
+SLOWEST = 100.0
 """Seconds after which a contestant's efforts are not raised any more."""
 STEPS = (2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000)
 TOLERANCES = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 5e-4)
