@@ -4,6 +4,13 @@ Near the solution the map's derivative is symmetric in the inner product of the 
 eigenvalues in [0, 1), so that its step ``G(g) - g`` is a gradient there, preconditioned. Inverse
 Hessians of rank two from pairs of steps (Nocedal 1980, Updating quasi-Newton matrices with limited
 storage), made of these instead of gradients, stay positive: all directions ascend.
+
+What was tried, in reductions to marginal errors of 1e-2, 1e-3 and 1e-5 (geometric means over clouds
+of 1500 points in 1 to 50 dimensions, clusters among them, epsilon 0.01 to 0.0003 of the largest
+cost): this 47/83/151; Anderson's acceleration, memory 10, set back where the dual falls, 46/95/185,
+and twice as many or more where clusters exchange little mass. Of 1000 points where epsilon is 0.001
+of the largest cost, in the cube, to 1e-2 and 1e-3: none 334/736, over-relaxation by the observed
+rate (Lehmann et al. 2022, Thibault et al. 2021) 166/248, Anderson's 68/84.
 """
 
 from __future__ import annotations

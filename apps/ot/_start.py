@@ -18,7 +18,8 @@ from georeduce.engine.errors import expected
 
 from ..common import ParameterError
 from ._arrays import namespace, native
-from ._softmin import Softmin
+from ._sizes import DOUBLE
+from ._stages import Stage, carried
 from .problem import Problem
 from .result import Transport
 
@@ -114,48 +115,28 @@ of it, only sorting on an interval is ahead (34/68, 119/149, 16/46).
 """
 
 
-def beginning(
-    problem: Problem, start: Any, largest: float, how: dict[str, Any]
-) -> tuple[Any, float]:
-    """Return a potential of the points y, (..., N), and the first regularisation.
-
-    Parameters
-    ----------
-    start : str, Transport or pair of arrays
-        As the user passed it.
-    largest : float
-        The largest cost, which the first regularisation is relative to.
-    """
+def check_start(start: Any, problem: Problem) -> float:
+    """Return the first regularisation, relative to the largest cost, if a start is one for it."""
     if isinstance(start, Transport):
-        return carried(start, problem, how), 0.0
+        return 0.0
     if not isinstance(start, str):
-        f, g = start
-        for name, h, weights in (("f", f, problem.a), ("g", g, problem.b)):
+        for name, h, weights in zip("fg", start, (problem.a, problem.b), strict=True):
             what = f"start to hold a potential {name} of shape {tuple(weights.shape)}"
-            h = check_array(h, what, name)
-            if tuple(h.shape) != tuple(weights.shape):
+            if tuple(check_array(h, what, name).shape) != tuple(weights.shape):
                 raise ShapeError(expected(what, f"shape {tuple(h.shape)}"))
-        return native(g).astype(np.float64), 0.0
+        return 0.0
     entry = STARTS[start]
     if entry.quadratic and problem.cost.name != "sqeuclidean":
         what = f"the cost 'sqeuclidean' with start={start!r}"
         cure = "Any cost can begin with start='zero'."
         raise ParameterError(expected(what, repr(problem.cost.name), cure))
-    return entry.potential(problem, max(problem.epsilon, entry.first * largest)), entry.first
+    return entry.first
 
 
-def carried(solved: Transport, problem: Problem, how: dict[str, Any]) -> Any:
-    """Return the potential of the points y of a problem, from the solution of another.
-
-    At other points it is what a half step there gives.
-    """
-    before = solved.problem
-    x, y = native(before.x), native(problem.y)
-    if y.shape[-1] != x.shape[-1] or y.shape[:-2] != x.shape[:-2]:
-        what = f"start to be of points of shape {(*y.shape[:-2], '...', y.shape[-1])}"
-        raise ShapeError(expected(what, f"shape {x.shape}"))
-    if problem.y is before.y:
-        return solved.g
-    points = (x.astype(np.float64), y.astype(np.float64))
-    half = Softmin(problem.cost, *points, before.a, before.epsilon, "x", how)
-    return problem.penalties[1].step(half(solved.f), before.epsilon)
+def beginning(start: Any, stage: Stage, how: dict[str, Any]) -> Any:
+    """Return the potential of the points y, (..., N), to begin a first stage with."""
+    if isinstance(start, Transport):
+        return carried(start.problem, start.f, start.g, stage.problem, DOUBLE, how)
+    if isinstance(start, str):
+        return STARTS[start].potential(stage.problem, stage.problem.epsilon)
+    return native(start[1]).astype(np.float64)

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from georeduce.apps.ot import Problem, solve
 from georeduce.apps.ot._acceleration import Acceleration
+from georeduce.apps.ot._softmin import Softmin
 from georeduce.apps.ot._steps import Alternating
 from georeduce.engine import ConvergenceWarning, Vi, Vj
 
@@ -193,6 +194,31 @@ def test_a_solution_is_a_start_for_other_points(rng: np.random.Generator) -> Non
         first.errors[0] < 0.2 * solve(problem, tol=1.9, start=(0 * first.f, 0 * first.g)).errors[0]
     )
     assert max(marginal_errors(solve(problem, start=sample))) <= 1e-3
+
+
+def test_many_points_begin_with_a_sample(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which saves reductions of all pairs, and changes nothing."""
+    x, y = rng.random((2100, 2)), rng.random((2200, 2)) ** 2
+    a, b = weighted(rng, 2100, 2200)
+    sizes: list[int] = []
+
+    def counted(self: Any, h: Any) -> Any:
+        result = half(self, h)
+        sizes.append(h.shape[-1] * result.shape[-1])
+        return result
+
+    half = Softmin.__call__
+    monkeypatch.setattr(Softmin, "__call__", counted)
+    values, whole = [], []
+    for start in ("zero", (np.zeros(2100), np.zeros(2200))):
+        solved = solve(Problem(x, y, a, b, epsilon=0.02), tol=1e-4, start=start)
+        values.append(solved.value)
+        whole.append(sizes.count(2100 * 2200))
+        sizes.clear()
+    assert whole[0] < whole[1]
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
 
 
 def test_a_batch_is_its_problems(rng: np.random.Generator) -> None:
