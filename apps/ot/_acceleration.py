@@ -21,8 +21,8 @@ from ._arrays import namespace
 
 MEMORY = 10
 """Pairs of steps that are remembered: 5 take some 5 to 10 % more reductions, 20 as many as 10."""
-SHARES = (1.0, 0.25, 0.0)
-"""Of the way from the map's own step to the accelerated one, to be tried one after the other."""
+SHORTER = 0.25
+"""Of the way from the map's own step to the accelerated one: what is tried before none of it."""
 CURVATURE = 1e-8
 """Below which a pair says nothing: relative to the change of the step."""
 
@@ -57,7 +57,7 @@ class Acceleration:
         if self._at is not None:
             self._remember(g - self._at, self._step - step)
         self._at, self._step = g, step
-        self._try, self._value = namespace(g).zeros(g.shape[:-1], int), g + step
+        self._share, self._value = namespace(g).full(g.shape[:-1], 1.0), g + step
         if not self._pairs:
             self._more = None
             return self._value
@@ -75,12 +75,12 @@ class Acceleration:
         if self._at is None or self._more is None:
             return None
         xp = namespace(lower)
-        lower = lower & (self._try < len(SHARES) - 1)
+        lower = lower & (self._share > 0)
         if not bool(lower.any()):
             return None
-        self._try = self._try + lower
-        share = xp.asarray(SHARES)[self._try]
-        return self._value + share[..., None] * self._more
+        shorter = xp.where(self._share == 1, SHORTER, 0.0)
+        self._share = xp.where(lower, shorter, self._share)
+        return self._value + self._share[..., None] * self._more
 
     def _dot(self, u: Any, v: Any) -> Any:
         return (self.weights * u * v).sum(-1)

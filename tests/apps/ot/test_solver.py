@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import fake_cupy
 import numpy as np
 import ot
 import pytest
@@ -243,6 +244,21 @@ def test_costs_may_hold_numbers_of_the_points(rng: np.random.Generator) -> None:
     solved = solve(Problem(x, y, cost=cost, epsilon=0.05), tol=1e-6)
     features = Problem(np.hstack([x, i]), np.hstack([y, j]), epsilon=0.05)
     np.testing.assert_allclose(solved.value, solve(features, tol=1e-6).value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", ["zero", "gaussian", "sorted"])
+@pytest.mark.parametrize("penalty", [None, "kl", "tv"])
+def test_arrays_of_a_gpu(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, start: str, penalty: str | None
+) -> None:
+    """Vectors stay where the points are."""
+    cupy = fake_cupy.install(monkeypatch)
+    x, y = rng.random((20, 2)), rng.random((25, 2))
+    how = {"epsilon": 0.05} | ({"reach": 0.4, "penalty": penalty} if penalty else {})
+    here = solve(Problem(x, y, **how), start=start)
+    there = solve(Problem(cupy.asarray(x), cupy.asarray(y), **how), start=start)
+    assert isinstance(there.f, cupy.ndarray)
+    np.testing.assert_allclose(there.f.get(), here.f, atol=1e-6)
 
 
 @pytest.mark.parametrize("tqdm", [True, False], ids=["bar", "lines"])
