@@ -17,7 +17,7 @@ from georeduce.engine.arrays import check_array, from_numpy, kind_of, to_numpy
 from georeduce.engine.errors import expected
 
 from ..common import Array, ParameterError
-from ._arrays import native
+from ._arrays import namespace, native
 from ._sizes import DOUBLE
 from ._stages import Stage, carried
 from .problem import Problem
@@ -30,23 +30,18 @@ class Start:
 
     Attributes
     ----------
-    potential : callable
+    potential : callable or None
         Of x (..., M, D), a (..., M), y (..., N, D), b (..., N) and the first regularisation: the
-        potential of the points y, (..., N).
+        potential of the points y, (..., N). None is zero.
     first : float
         The first regularisation, relative to the largest cost.
     quadratic : bool
         Whether it is for the cost "sqeuclidean" only.
     """
 
-    potential: Callable[[Array, Array, Array, Array, float], Array]
+    potential: Callable[[Array, Array, Array, Array, float], Array] | None
     first: float
     quadratic: bool = True
-
-
-def zero(x: Array, a: Array, y: Array, b: Array, epsilon: float) -> Array:
-    """Return the potential 0."""
-    return np.zeros(b.shape)
 
 
 def gaussian(x: Array, a: Array, y: Array, b: Array, epsilon: float) -> Array:
@@ -96,7 +91,7 @@ def _moments(points: Array, weights: Array) -> tuple[Array, Array, Array]:
 
 
 STARTS: dict[str, Start] = {
-    "zero": Start(zero, 0.2, quadratic=False),
+    "zero": Start(None, 0.2, quadratic=False),
     "gaussian": Start(gaussian, 0.02),
     "sorted": Start(sorted_, 0.005),
 }
@@ -131,6 +126,9 @@ def beginning(start: Any, stage: Stage, how: dict[str, Any]) -> Any:
         return carried(start.problem, start.f, start.g, stage.problem, DOUBLE, how)
     if isinstance(start, str):
         p = stage.problem
+        potential = STARTS[start].potential
+        if potential is None:
+            return namespace(p.b).zeros(p.b.shape)
         x, a, y, b = (to_numpy(native(h)).astype(DOUBLE) for h in (p.x, p.a, p.y, p.b))
-        return from_numpy(STARTS[start].potential(x, a, y, b, p.epsilon), kind_of(p.b)[1])
+        return from_numpy(potential(x, a, y, b, p.epsilon), kind_of(p.b)[1])
     return native(start[1]).astype(np.float64)
