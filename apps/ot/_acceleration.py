@@ -4,6 +4,13 @@ Near the solution the map's derivative is symmetric in the inner product of the 
 eigenvalues in [0, 1), so that its step ``G(g) - g`` is a gradient there, preconditioned. Inverse
 Hessians of rank two from pairs of steps (Nocedal 1980, Updating quasi-Newton matrices with limited
 storage), made of these instead of gradients, stay positive: all directions ascend.
+
+What was tried, in reductions to marginal errors of 1e-2, 1e-3 and 1e-5 (geometric means over clouds
+of 1500 points in 1 to 50 dimensions, clusters among them, epsilon 0.01 to 0.0003 of the largest
+cost): this 47/83/151; Anderson's acceleration, memory 10, set back where the dual falls, 46/95/185,
+and twice as many or more where clusters exchange little mass. Of 1000 points where epsilon is 0.001
+of the largest cost, in the cube, to 1e-2 and 1e-3: none 334/736, over-relaxation by the observed
+rate (Lehmann et al. 2022, Thibault et al. 2021) 166/248, Anderson's 68/84.
 """
 
 from __future__ import annotations
@@ -14,8 +21,8 @@ from ._arrays import namespace
 
 MEMORY = 10
 """Pairs of steps that are remembered: 5 take some 5 to 10 % more reductions, 20 as many as 10."""
-SHARES = (1.0, 0.25, 0.0)
-"""Of the way from the map's own step to the accelerated one, to be tried one after the other."""
+SHORTER = 0.25
+"""Of the way from the map's own step to the accelerated one: what is tried before none of it."""
 CURVATURE = 1e-8
 """Below which a pair says nothing: relative to the change of the step."""
 
@@ -50,7 +57,7 @@ class Acceleration:
         if self._at is not None:
             self._remember(g - self._at, self._step - step)
         self._at, self._step = g, step
-        self._try, self._value = namespace(g).zeros(g.shape[:-1], int), g + step
+        self._share, self._value = namespace(g).full(g.shape[:-1], 1.0), g + step
         if not self._pairs:
             self._more = None
             return self._value
@@ -68,12 +75,12 @@ class Acceleration:
         if self._at is None or self._more is None:
             return None
         xp = namespace(lower)
-        lower = lower & (self._try < len(SHARES) - 1)
+        lower = lower & (self._share > 0)
         if not bool(lower.any()):
             return None
-        self._try = self._try + lower
-        share = xp.asarray(SHARES)[self._try]
-        return self._value + share[..., None] * self._more
+        shorter = xp.where(self._share == 1, SHORTER, 0.0)
+        self._share = xp.where(lower, shorter, self._share)
+        return self._value + self._share[..., None] * self._more
 
     def _dot(self, u: Any, v: Any) -> Any:
         return (self.weights * u * v).sum(-1)

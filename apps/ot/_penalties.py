@@ -62,7 +62,7 @@ class Penalty(ABC):
 
     def slope(self, f: Any) -> Any:
         """Return the derivative of `dual`: the mass that a unit of weight sends at best."""
-        return namespace(f).ones(f.shape)
+        return namespace(f).full(f.shape, 1.0)
 
     def room(self, f: Any) -> tuple[Any, Any]:
         """Return how far down and up all of a potential, (..., M), may be moved."""

@@ -13,97 +13,85 @@ from typing import Any
 import numpy as np
 
 from georeduce.engine import ShapeError
-from georeduce.engine.arrays import check_array
+from georeduce.engine.arrays import check_array, from_numpy, kind_of, to_numpy
 from georeduce.engine.errors import expected
 
-from ..common import ParameterError
+from ..common import Array, ParameterError
 from ._arrays import namespace, native
-from ._softmin import Softmin
+from ._sizes import DOUBLE
+from ._stages import Stage, carried
 from .problem import Problem
 from .result import Transport
 
 
 @dataclass(frozen=True)
 class Start:
-    """A way to begin.
+    """A way to begin, by NumPy: once, and in proportion to the points.
 
     Attributes
     ----------
-    potential : callable
-        Of a problem and the first regularisation: the potential of the points y, (..., N).
+    potential : callable or None
+        Of x (..., M, D), a (..., M), y (..., N, D), b (..., N) and the first regularisation: the
+        potential of the points y, (..., N). None is zero.
     first : float
         The first regularisation, relative to the largest cost.
     quadratic : bool
         Whether it is for the cost "sqeuclidean" only.
     """
 
-    potential: Callable[[Problem, float], Any]
+    potential: Callable[[Array, Array, Array, Array, float], Array] | None
     first: float
     quadratic: bool = True
 
 
-def zero(problem: Problem, epsilon: float) -> Any:
-    """Return the potential 0."""
-    return namespace(problem.b).zeros(problem.b.shape)
-
-
-def gaussian(problem: Problem, epsilon: float) -> Any:
+def gaussian(x: Array, a: Array, y: Array, b: Array, epsilon: float) -> Array:
     """Return the potential between Gaussians of the moments of both sides.
 
     Janati, Muzellec, Peyré & Cuturi 2020, Entropic optimal transport between unbalanced Gaussian
     measures has a closed form, theorem 1.
     """
-    xp = namespace(problem.b)
-    (x_mean, _, x_cov), (y_mean, y, y_cov) = (
-        _moments(native(points), weights)
-        for points, weights in ((problem.x, problem.a), (problem.y, problem.b))
-    )
-    values, vectors = xp.linalg.eigh(y_cov)
+    x_mean, _, x_cov = _moments(x, a)
+    y_mean, y, y_cov = _moments(y, b)
+    values, vectors = np.linalg.eigh(y_cov)
     # directions without extent have nothing to map
-    values = xp.sqrt(xp.maximum(values, 1e-12 * values.max(-1, keepdims=True) + 1e-300))
+    values = np.sqrt(np.maximum(values, 1e-12 * values.max(-1, keepdims=True) + 1e-300))
     root, inverse = (
         (vectors * power[..., None, :]) @ vectors.swapaxes(-1, -2) for power in (values, 1 / values)
     )
-    values, vectors = xp.linalg.eigh(root @ x_cov @ root)
-    values = xp.sqrt(xp.maximum(values, 0) + (epsilon / 4) ** 2) - epsilon / 4
+    values, vectors = np.linalg.eigh(root @ x_cov @ root)
+    values = np.sqrt(np.maximum(values, 0) + (epsilon / 4) ** 2) - epsilon / 4
     t = inverse @ (vectors * values[..., None, :]) @ vectors.swapaxes(-1, -2) @ inverse
-    bent = ((y - y @ t) * y).sum(-1)
-    return bent + 2 * (y @ (y_mean - x_mean).swapaxes(-1, -2))[..., 0]
-
-
-def sorted_(problem: Problem, epsilon: float) -> Any:
-    """Return the potential that sends quantiles to quantiles along the longest axis of y."""
-    xp = namespace(problem.b)
-    x_mean, x, _ = _moments(native(problem.x), problem.a)
-    y_mean, y, y_cov = _moments(native(problem.y), problem.b)
-    axis = xp.linalg.eigh(y_cov)[1][..., -1:]
-    off = (y_mean - x_mean) @ axis
-    u, v = (x @ axis)[..., 0], (y @ axis)[..., 0] + off[..., 0]
-    g = xp.empty(v.shape)
-    for at in np.ndindex(v.shape[:-1]):
-        rows, columns = xp.argsort(u[at]), xp.argsort(v[at])
-        sent, received = (
-            xp.cumsum(w) - w / 2 for w in (problem.a[at][rows], problem.b[at][columns])
-        )
-        places = v[at][columns]
-        slope = 2 * (places - xp.interp(received, sent, u[at][rows]))
-        steps = (slope[1:] + slope[:-1]) / 2 * xp.diff(places)
-        g[at][columns] = xp.concatenate([xp.zeros(1), xp.cumsum(steps)])
+    g: Array = ((y - y @ t) * y).sum(-1) + 2 * (y @ (y_mean - x_mean).swapaxes(-1, -2))[..., 0]
     return g
 
 
-def _moments(points: Any, weights: Any) -> tuple[Any, Any, Any]:
+def sorted_(x: Array, a: Array, y: Array, b: Array, epsilon: float) -> Array:
+    """Return the potential that sends quantiles to quantiles along the longest axis of y."""
+    x_mean, x, _ = _moments(x, a)
+    y_mean, y, y_cov = _moments(y, b)
+    axis = np.linalg.eigh(y_cov)[1][..., -1:]
+    u, v = (x @ axis)[..., 0], (y @ axis + (y_mean - x_mean) @ axis)[..., 0]
+    g = np.zeros(v.shape)
+    for at in np.ndindex(v.shape[:-1]):
+        rows, columns = np.argsort(u[at]), np.argsort(v[at])
+        sent, received = (np.cumsum(w) - w / 2 for w in (a[at][rows], b[at][columns]))
+        places = v[at][columns]
+        slope = 2 * (places - np.interp(received, sent, u[at][rows]))
+        g[(*at, columns[1:])] = np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(places))
+    return g
+
+
+def _moments(points: Array, weights: Array) -> tuple[Array, Array, Array]:
     """Return the mean, (..., 1, D), the points relative to it, and their covariance."""
-    points = points.astype(np.float64)
     mass = weights.sum(-1, keepdims=True)
-    shares = (weights / namespace(mass).where(mass > 0, mass, 1))[..., None]
+    shares = (weights / np.where(mass > 0, mass, 1))[..., None]
     mean = (shares * points).sum(-2, keepdims=True)
     points = points - mean
     return mean, points, (shares * points).swapaxes(-1, -2) @ points
 
 
 STARTS: dict[str, Start] = {
-    "zero": Start(zero, 0.2, quadratic=False),
+    "zero": Start(None, 0.2, quadratic=False),
     "gaussian": Start(gaussian, 0.02),
     "sorted": Start(sorted_, 0.005),
 }
@@ -114,48 +102,33 @@ of it, only sorting on an interval is ahead (34/68, 119/149, 16/46).
 """
 
 
-def beginning(
-    problem: Problem, start: Any, largest: float, how: dict[str, Any]
-) -> tuple[Any, float]:
-    """Return a potential of the points y, (..., N), and the first regularisation.
-
-    Parameters
-    ----------
-    start : str, Transport or pair of arrays
-        As the user passed it.
-    largest : float
-        The largest cost, which the first regularisation is relative to.
-    """
+def check_start(start: Any, problem: Problem) -> float:
+    """Return the first regularisation, relative to the largest cost, if a start is one for it."""
     if isinstance(start, Transport):
-        return carried(start, problem, how), 0.0
+        return 0.0
     if not isinstance(start, str):
-        f, g = start
-        for name, h, weights in (("f", f, problem.a), ("g", g, problem.b)):
+        for name, h, weights in zip("fg", start, (problem.a, problem.b), strict=True):
             what = f"start to hold a potential {name} of shape {tuple(weights.shape)}"
-            h = check_array(h, what, name)
-            if tuple(h.shape) != tuple(weights.shape):
+            if tuple(check_array(h, what, name).shape) != tuple(weights.shape):
                 raise ShapeError(expected(what, f"shape {tuple(h.shape)}"))
-        return native(g).astype(np.float64), 0.0
+        return 0.0
     entry = STARTS[start]
     if entry.quadratic and problem.cost.name != "sqeuclidean":
         what = f"the cost 'sqeuclidean' with start={start!r}"
         cure = "Any cost can begin with start='zero'."
         raise ParameterError(expected(what, repr(problem.cost.name), cure))
-    return entry.potential(problem, max(problem.epsilon, entry.first * largest)), entry.first
+    return entry.first
 
 
-def carried(solved: Transport, problem: Problem, how: dict[str, Any]) -> Any:
-    """Return the potential of the points y of a problem, from the solution of another.
-
-    At other points it is what a half step there gives.
-    """
-    before = solved.problem
-    x, y = native(before.x), native(problem.y)
-    if y.shape[-1] != x.shape[-1] or y.shape[:-2] != x.shape[:-2]:
-        what = f"start to be of points of shape {(*y.shape[:-2], '...', y.shape[-1])}"
-        raise ShapeError(expected(what, f"shape {x.shape}"))
-    if problem.y is before.y:
-        return solved.g
-    points = (x.astype(np.float64), y.astype(np.float64))
-    half = Softmin(problem.cost, *points, before.a, before.epsilon, "x", how)
-    return problem.penalties[1].step(half(solved.f), before.epsilon)
+def beginning(start: Any, stage: Stage, how: dict[str, Any]) -> Any:
+    """Return the potential of the points y, (..., N), to begin a first stage with."""
+    if isinstance(start, Transport):
+        return carried(start.problem, start.f, start.g, stage.problem, DOUBLE, how)
+    if isinstance(start, str):
+        p = stage.problem
+        potential = STARTS[start].potential
+        if potential is None:
+            return namespace(p.b).zeros(p.b.shape)
+        x, a, y, b = (to_numpy(native(h)).astype(DOUBLE) for h in (p.x, p.a, p.y, p.b))
+        return from_numpy(potential(x, a, y, b, p.epsilon), kind_of(p.b)[1])
+    return native(start[1]).astype(np.float64)

@@ -29,7 +29,7 @@ from ._acceleration import Acceleration
 from ._arrays import namespace
 from ._sizes import Sizes
 from ._stages import PATIENCE, Path, Stage, stages
-from ._start import STARTS, beginning
+from ._start import STARTS, beginning, check_start
 from ._steps import Alternating, Symmetric, unreached
 from .problem import Problem
 from .result import Transport
@@ -124,22 +124,21 @@ def solve(
         return nothing(problem)
     how = {"backend": backend, "n_threads": n_threads}
     sizes = Sizes(problem)
-    g, first = beginning(problem, start, sizes.largest, how)
     path, errors, own = Path(), [], 0
     with Progress("Transport", None, verbose) as progress:
-        for stage in stages(problem, sizes, tol, scaling, first):
+        for stage in stages(problem, sizes, tol, scaling, check_start(start, problem)):
             last = stage.problem is problem
             if own == max_iter:
                 break
             limit = max_iter - own if last else PATIENCE
-            foretold = path.at(stage.problem.epsilon)
-            known = iterate(stage, g if foretold is None else foretold, limit, how, progress)
-            f, g, onwards, seen = known
+            g = path.at(stage, how)
+            g = beginning(start, stage, how) if g is None else g
+            f, g, onwards, seen = iterate(stage, g, limit, how, progress)
             errors += seen
             own += last * len(seen)
             if not (seen[-1] <= stage.tol).all():
                 path.forget()
-            path.record(stage.problem.epsilon, onwards)
+            path.record(stage.problem, f, onwards)
     converged = bool((errors[-1] <= tol).all())
     if not converged:
         warn(

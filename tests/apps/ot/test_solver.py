@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import fake_cupy
 import numpy as np
 import ot
 import pytest
@@ -14,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from georeduce.apps.ot import Problem, solve
 from georeduce.apps.ot._acceleration import Acceleration
+from georeduce.apps.ot._softmin import Softmin
 from georeduce.apps.ot._steps import Alternating
 from georeduce.engine import ConvergenceWarning, Vi, Vj
 
@@ -195,6 +197,31 @@ def test_a_solution_is_a_start_for_other_points(rng: np.random.Generator) -> Non
     assert max(marginal_errors(solve(problem, start=sample))) <= 1e-3
 
 
+def test_many_points_begin_with_a_sample(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which saves reductions of all pairs, and changes nothing."""
+    x, y = rng.random((2100, 2)), rng.random((2200, 2)) ** 2
+    a, b = weighted(rng, 2100, 2200)
+    sizes: list[int] = []
+
+    def counted(self: Any, h: Any) -> Any:
+        result = half(self, h)
+        sizes.append(h.shape[-1] * result.shape[-1])
+        return result
+
+    half = Softmin.__call__
+    monkeypatch.setattr(Softmin, "__call__", counted)
+    values, whole = [], []
+    for start in ("zero", (np.zeros(2100), np.zeros(2200))):
+        solved = solve(Problem(x, y, a, b, epsilon=0.02), tol=1e-4, start=start)
+        values.append(solved.value)
+        whole.append(sizes.count(2100 * 2200))
+        sizes.clear()
+    assert whole[0] < whole[1]
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
+
+
 def test_a_batch_is_its_problems(rng: np.random.Generator) -> None:
     x, y = rng.random((2, 3, 20, 2)), rng.random((2, 3, 30, 2))
     a, b = rng.random((2, 3, 20)), rng.random((2, 3, 30))
@@ -217,6 +244,21 @@ def test_costs_may_hold_numbers_of_the_points(rng: np.random.Generator) -> None:
     solved = solve(Problem(x, y, cost=cost, epsilon=0.05), tol=1e-6)
     features = Problem(np.hstack([x, i]), np.hstack([y, j]), epsilon=0.05)
     np.testing.assert_allclose(solved.value, solve(features, tol=1e-6).value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", ["zero", "gaussian", "sorted"])
+@pytest.mark.parametrize("penalty", [None, "kl", "tv"])
+def test_arrays_of_a_gpu(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, start: str, penalty: str | None
+) -> None:
+    """Vectors stay where the points are."""
+    cupy = fake_cupy.install(monkeypatch)
+    x, y = rng.random((20, 2)), rng.random((25, 2))
+    how = {"epsilon": 0.05} | ({"reach": 0.4, "penalty": penalty} if penalty else {})
+    here = solve(Problem(x, y, **how), start=start)
+    there = solve(Problem(cupy.asarray(x), cupy.asarray(y), **how), start=start)
+    assert isinstance(there.f, cupy.ndarray)
+    np.testing.assert_allclose(there.f.get(), here.f, atol=1e-6)
 
 
 @pytest.mark.parametrize("tqdm", [True, False], ids=["bar", "lines"])
