@@ -139,6 +139,7 @@ class Path:
             return None
         before, f, g = self._known[-1]
         if (before.M, before.N) != (stage.problem.M, stage.problem.N):
+            self.forget()
             return carried(before, f, g, stage.problem, stage.dtype, how)
         epsilon, known = stage.problem.epsilon, [p.epsilon for p, _, _ in self._known]
         return sum(
