@@ -201,7 +201,7 @@ def test_a_solution_is_a_start_for_other_points(rng: np.random.Generator) -> Non
 def test_many_points_begin_with_a_sample(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, tol: float
 ) -> None:
-    """Which saves reductions of all pairs, and changes nothing; in one dtype, or in both in turn."""
+    """Which saves reductions of all pairs, and changes nothing; in one dtype, or in both."""
     x, y = rng.random((2100, 2)), rng.random((2200, 2)) ** 2
     a, b = weighted(rng, 2100, 2200)
     sizes: list[int] = []
