@@ -111,6 +111,8 @@ def test_a_case_is_fitted_and_told(name: str, small: Any, results: Path) -> None
     if case.links:
         assert line["links"]["relations"] == round(poincare.HELD_OUT * small[1].nnz)
         assert "held-out" in poincare.table(case, [line])
+        assert 0 < line["links"]["basic_share"] < 1
+        assert 0 < line["links"]["map_of_implied"] <= 1
     again = poincare.run(case, seed=0, folder=results, n_jobs=1)
     assert again["resumed"] is True
     assert again["loss_curve"] == line["loss_curve"]
