@@ -98,6 +98,14 @@ def test_density_example() -> None:
 
 
 @pytest.mark.slow
+def test_hierarchy_example() -> None:
+    model = example("hierarchy")["model"]
+    assert model.evaluate().mean_average_precision > 0.9
+    fox = model.transform([("fox", "canine")])
+    assert model.nodes_[np.linalg.norm(model.embedding_ - fox, axis=1).argmin()] == "canine"
+
+
+@pytest.mark.slow
 def test_transport_example() -> None:
     shown = example("transport")
     assert shown["adapted"].converged_

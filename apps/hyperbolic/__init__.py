@@ -9,6 +9,7 @@ are ``georeduce.apps.knn.KNeighborsClassifier(metric="poincare")``, whose formul
 from __future__ import annotations
 
 from .ball import PoincareBall
+from .embedding import PoincareEmbedding
 from .half_space import HalfSpace
 from .hyperboloid import Hyperboloid
 from .interop import from_geomstats, to_geomstats
@@ -20,6 +21,7 @@ __all__ = [
     "HyperbolicKMeans",
     "Hyperboloid",
     "PoincareBall",
+    "PoincareEmbedding",
     "RiemannianGaussianMixture",
     "from_geomstats",
     "to_geomstats",

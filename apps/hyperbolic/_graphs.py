@@ -1,0 +1,232 @@
+"""What `PoincareEmbedding` may be given, read into one of two forms: relations or dissimilarities.
+
+Knows no loss and no points of the ball.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+
+from georeduce.engine.errors import expected, warn
+
+from ..common import Array, ParameterError
+
+Rows = sparse.csr_array
+KINDS = ("edges", "adjacency", "graph", "distances", "points")
+"""What ``input`` may name, besides "auto"."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Relations of named nodes.
+
+    It should be the case that no node is related to itself, that no relation stands twice, and that
+    columns of a row ascend.
+
+    Attributes
+    ----------
+    nodes : array of shape (n_nodes,)
+        Names: integers, or objects.
+    relations : csr_array of shape (n_nodes, n_nodes)
+        Positive weights, in float64: row u, column v for the edge from u to v.
+    """
+
+    nodes: Array
+    relations: Rows
+
+
+def kind_of(X: Any, told: str) -> str:
+    """Return which of `KINDS` the input is, if the user did not tell."""
+    if told != "auto":
+        return told
+    if _is_graph(X):
+        return "graph"
+    if sparse.issparse(X):
+        return "adjacency"
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray):
+        few = X.ndim == 2 and X.shape[1] in (2, 3)
+        return "edges" if few and X.dtype.kind in "iuUSO" else "points"
+    if isinstance(X, set | frozenset) or not hasattr(X, "__len__"):
+        return "edges" if isinstance(X, Iterable) else "points"
+    if isinstance(X, Sequence) and not isinstance(X, str) and len(X):
+        first = X[0]
+        if isinstance(first, tuple | list) and len(first) in (2, 3):
+            named = all(isinstance(end, str | int | np.integer) for end in first[:2])
+            return "edges" if named else "points"
+    return "points"
+
+
+def _is_graph(X: Any) -> bool:
+    """Return whether it is a graph of networkx, which need not be installed."""
+    return all(hasattr(X, word) for word in ("is_directed", "edges", "nodes", "number_of_nodes"))
+
+
+def read_graph(X: Any, kind: str, closure: bool) -> Graph:
+    """Read edges, an adjacency or a graph.
+
+    Parameters
+    ----------
+    X : edges, sparse or dense matrix, or graph of networkx
+        As the user passed it.
+    kind : {"edges", "adjacency", "graph"}
+        Which of them.
+    closure : bool
+        Whether what is reached by several edges is related too.
+
+    Raises
+    ------
+    ParameterError
+        If there is no edge, fewer than two nodes, or a weight that is no positive number.
+    """
+    return graph_of(*read_ends(X, kind), closure)
+
+
+def read_ends(X: Any, kind: str) -> tuple[Array, Array, Array | None]:
+    """Return names of nodes, the ends (n, 2) of edges as their indices, and weights if any."""
+    return {"edges": _edges, "adjacency": _adjacency, "graph": _networkx}[kind](X)
+
+
+def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) -> Graph:
+    """Return the graph of edges (n, 2) between nodes, and tell what of them is left out.
+
+    Duplicates of an edge count once without weights; with them their weights add up.
+    """
+    n = len(nodes)
+    if n < 2:
+        raise ParameterError(expected("at least two nodes", f"n_samples = {n}"))
+    loops = ends[:, 0] == ends[:, 1]
+    if loops.any():
+        name = nodes[ends[loops][0, 0]]
+        warn(f"Expected edges between different nodes: left out {loops.sum()} from a node to "
+             f"itself, such as {name!r}.", UserWarning)  # fmt: skip
+        ends = ends[~loops]
+        weights = None if weights is None else weights[~loops]
+    if not len(ends):
+        raise ParameterError(expected("at least one edge between two nodes", "none"))
+    if weights is not None:
+        wrong = ~(np.isfinite(weights) & (weights > 0))
+        if wrong.any():
+            k = int(wrong.argmax())
+            got = f"{weights[k]} from {nodes[ends[k, 0]]!r} to {nodes[ends[k, 1]]!r}"
+            raise ParameterError(expected("positive and finite weights of edges", got))
+    values = np.ones(len(ends)) if weights is None else weights
+    relations = sparse.coo_array((values, (ends[:, 0], ends[:, 1])), shape=(n, n)).tocsr()
+    relations.sum_duplicates()
+    if weights is None and relations.nnz < len(ends):
+        repeated = len(ends) - relations.nnz
+        warn(f"Expected every edge once: left out {repeated} that came again.", UserWarning)
+        relations.data[:] = 1
+    if closure:
+        if weights is not None:
+            cure = "Leave the weights out, or pass the closure with weights of its own."
+            raise ParameterError(expected("edges without weights for closure=True", "some", cure))
+        relations = closed(relations)
+    return Graph(nodes, relations)
+
+
+def closed(relations: Rows) -> Rows:
+    """Return the transitive closure: ones wherever a path leads, without loops.
+
+    The relation of paths up to 2^k edges is squared until nothing is added.
+    """
+    reach = relations.copy()
+    while True:
+        further = (reach + reach @ reach).tocsr()
+        further.data[:] = 1
+        if further.nnz == reach.nnz:
+            break
+        reach = further
+    entries = reach.tocoo()
+    apart = entries.row != entries.col
+    ends = (entries.row[apart], entries.col[apart])
+    found = sparse.coo_array((entries.data[apart], ends), shape=reach.shape).tocsr()
+    found.sort_indices()
+    return found
+
+
+def _edges(X: Any) -> tuple[Array, Array, Array | None]:
+    """Return names, ends and weights of pairs (u, v) or triples (u, v, weight)."""
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray) and X.dtype.kind in "iu" and X.ndim == 2 and X.shape[1] == 2:
+        names, first, ends = np.unique(X, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # of appearance, as below
+        places = np.argsort(order)
+        return names[order].astype(np.intp), places[ends].reshape(X.shape), None
+    rows = X.tolist() if isinstance(X, np.ndarray) else [tuple(row) for row in X]
+    lengths = {len(row) if hasattr(row, "__len__") else 0 for row in rows}
+    if not rows or lengths not in ({2}, {3}):
+        got = "no edges" if not rows else f"rows of lengths {sorted(lengths)}"
+        raise ParameterError(expected("edges as pairs (u, v) or triples (u, v, weight)", got))
+    for row in rows:
+        for end in row[:2]:
+            if end is None or end != end:
+                raise ParameterError(expected("names of nodes", f"{end!r} in the edge {row!r}"))
+    weights = np.array([float(row[2]) for row in rows]) if lengths == {3} else None
+    index: dict[Any, int] = {}
+    ends = np.array([[index.setdefault(end, len(index)) for end in row[:2]] for row in rows])
+    return names_of(index), ends, weights
+
+
+def names_of(names: Iterable[Any]) -> Array:
+    """Return names as an array: of integers, if all are, else of objects."""
+    listed = list(names)
+    if all(isinstance(name, int | np.integer) and not isinstance(name, bool) for name in listed):
+        return np.array(listed, dtype=np.intp)
+    found = np.empty(len(listed), dtype=object)
+    found[:] = listed
+    return found
+
+
+def _adjacency(X: Any) -> tuple[Array, Array, Array | None]:
+    dense = not sparse.issparse(X)
+    matrix: Any = check_array(X, dtype=np.float64, accept_sparse="coo", input_name="X")
+    if matrix.shape[0] != matrix.shape[1]:
+        what = "a square adjacency, sparse or dense, of shape (n_nodes, n_nodes)"
+        got = f"a {'dense' if dense else 'sparse'} matrix of shape {matrix.shape}"
+        raise ParameterError(expected(what, got))
+    entries: Any = sparse.coo_array(matrix)
+    entries.eliminate_zeros()
+    values = entries.data.astype(np.float64)
+    ends = np.stack([entries.row, entries.col], axis=1).astype(np.intp)
+    return np.arange(matrix.shape[0]), ends, None if (values == 1).all() else values
+
+
+def _networkx(X: Any) -> tuple[Array, Array, Array | None]:
+    """Return a graph of networkx: edges as they are directed, else in both directions."""
+    if not _is_graph(X):
+        raise ParameterError(expected("a graph of networkx", type(X).__name__))
+    index = {node: number for number, node in enumerate(X.nodes)}
+    triples = list(X.edges(data="weight"))
+    pairs = ((index[u], index[v]) for u, v, _ in triples)
+    ends = np.array(list(pairs), dtype=np.intp).reshape(-1, 2)
+    weighted = any(weight is not None for *_, weight in triples)
+    weights = np.array([1.0 if weight is None else float(weight) for *_, weight in triples])
+    if not X.is_directed():
+        there = ends[:, 0] != ends[:, 1]
+        ends = np.concatenate([ends, ends[there, ::-1]])
+        weights = np.concatenate([weights, weights[there]])
+    return names_of(index), ends, weights if weighted else None
+
+
+def read_distances(X: Array) -> Array:
+    """Return a matrix of distances (n, n), checked: symmetric, >= 0, 0 on the diagonal."""
+    if X.shape[0] != X.shape[1]:
+        raise ParameterError(expected("a square matrix of distances", f"shape {X.shape}"))
+    for wrong, what in (
+        (X < 0, "distances >= 0"),
+        (np.diag(np.diag(X) != 0), "distances of 0 on the diagonal"),
+        (~np.isclose(X, X.T), "a symmetric matrix of distances"),
+    ):
+        if wrong.any():
+            i, j = np.argwhere(wrong)[0]
+            raise ParameterError(expected(what, f"{X[i, j]} in row {i}, column {j}"))
+    return X

@@ -1,0 +1,351 @@
+"""The estimator: what it reaches, what it reads, and that it is the same on every way to a fit."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import fake_cupy
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.sparse.csgraph import shortest_path
+from sklearn.base import clone
+
+from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall, PoincareEmbedding
+from georeduce.apps.hyperbolic._schedule import BURN_IN_RATE, LAST_RATE, POWER, Schedule
+from georeduce.apps.hyperbolic._training import Training
+from georeduce.engine.arrays import to_numpy
+
+BALL = PoincareBall()
+
+
+def tree(depth: int = 4, children: int = 2) -> list[tuple[int, int]]:
+    """Return edges from each node of a balanced tree to its parent."""
+    n = sum(children**level for level in range(depth))
+    return [(node, (node - 1) // children) for node in range(1, n)]
+
+
+def quick(**how: Any) -> Any:
+    chosen = {"n_components": 3, "max_iter": 60, "random_state": 0, "backend": "numpy"} | how
+    return PoincareEmbedding(**chosen)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> PoincareEmbedding:
+    return quick(closure=True, max_iter=100).fit(tree())
+
+
+# --- What it reaches ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"optimizer": "sgd", "learning_rate": 0.3},
+        {"model": "hyperboloid"},
+        {"loss": "negative_sampling"},
+        {"growth": 0.0, "burn_in": 0.1, "schedule": "linear"},
+        {"max_radius": 15.0, "batch_size": 4},
+    ],
+    ids=["default", "sgd", "hyperboloid", "negatives", "paper", "float64"],
+)
+def test_a_tree_is_reconstructed(how: dict[str, Any]) -> None:
+    model = quick(closure=True, max_iter=150, **how).fit(tree())
+    reached = model.evaluate()
+    assert reached.mean_average_precision > 0.93
+    assert reached.mean_rank < 1.2
+    assert model.loss_ < model.loss_curve_[0] / 3
+    assert model.depth(0) < min(model.depth(leaf) for leaf in range(7, 15))
+    x = model.embedding_
+    in_ball = x if how.get("model") != "hyperboloid" else Hyperboloid().convert(x, BALL)
+    assert BALL.distance(in_ball, 0 * in_ball).max() <= model.max_radius * (1 + 1e-9)
+
+
+def test_models_find_the_same_points() -> None:
+    ball, hyperboloid = (quick(model=model, max_iter=10).fit(tree()) for model in (
+        "ball", "hyperboloid"))  # fmt: skip
+    assert hyperboloid.embedding_.shape == (15, 4)
+    assert hyperboloid._in_ball() == pytest.approx(ball.embedding_, abs=1e-4)
+
+
+def test_distances_are_embedded(rng: np.random.Generator) -> None:
+    x = BALL.project(0.4 * rng.normal(size=(25, 2)), 0.05)
+    distances = BALL.distance(x[:, None], x[None])
+    # one dimension more than they have, so that points can pass each other
+    model = quick(input="distances", learning_rate=0.2, max_iter=400).fit(distances)
+    assert model.score(distances) > -0.02
+    found = BALL.distance(model.embedding_[:, None], model.embedding_[None])
+    assert found == pytest.approx(distances * model.scale_, abs=0.1 * distances.max())
+    assert np.sqrt(model.loss_) == pytest.approx(-model.score(distances), rel=0.1)
+
+
+def test_stress_of_points_is_that_of_their_distances(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(20, 5))
+    distances = np.linalg.norm(X[:, None] - X[None], axis=-1)
+    points, matrix = quick(max_iter=20).fit(X), quick(max_iter=20, input="distances").fit(distances)
+    assert points.scale_ == matrix.scale_ == 1
+    assert points.embedding_ == pytest.approx(matrix.embedding_, abs=1e-5)
+    assert points.score(X) == pytest.approx(matrix.score(distances), rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", ["auto", 0.01], ids=str)
+def test_long_distances_are_scaled(scale: Any, rng: np.random.Generator) -> None:
+    X = 100 * rng.normal(size=(20, 5))
+    model = quick(scale=scale, max_iter=5).fit(X)
+    largest = np.linalg.norm(X[:, None] - X[None], axis=-1).max()
+    assert model.scale_ == pytest.approx(11.5 / largest if scale == "auto" else 0.01)
+
+
+def test_parts_without_a_path_push_each_other_apart() -> None:
+    other = [(u + 15, v + 15) for u, v in tree()]
+    model = quick(closure=True, max_iter=150).fit([*tree(), *other])
+    assert model.evaluate().mean_average_precision > 0.9
+    assert all(name < 15 for name, _ in model.nearest(14, 3))
+
+
+def test_weights_count() -> None:
+    edges = [("a", "b", 1.0), ("c", "b", 1.0), ("a", "d", 1.0), ("e", "d", 1.0)]
+    heavy = [(u, v, 20.0 if (u, v) == ("a", "d") else w) for u, v, w in edges]
+    even, pulled = quick().fit(edges), quick().fit(heavy)
+    assert even.relations_.sum() == 4
+    assert pulled.relations_.sum() == 23
+    assert pulled.distance("a", "d") - pulled.distance("a", "b") < (
+        even.distance("a", "d") - even.distance("a", "b")
+    )
+
+
+# --- The same on every way ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["softmax", "negative_sampling"])
+def test_seeds_make_it_reproducible_on_any_number_of_threads(loss: str) -> None:
+    points = [quick(loss=loss, max_iter=5, backend="auto", n_jobs=n_jobs).fit_transform(tree(6))
+              for n_jobs in (1, 2)]  # fmt: skip
+    assert np.array_equal(*points)
+    other = quick(loss=loss, max_iter=5, random_state=1).fit_transform(tree(6))
+    assert not np.array_equal(points[0], other)
+
+
+def test_backends_agree() -> None:
+    compiled, plain = (quick(backend=b, max_iter=3).fit(tree()) for b in ("auto", "numpy"))
+    assert compiled.loss_curve_ == pytest.approx(plain.loss_curve_, rel=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("loss", ["softmax", "negative_sampling"])
+def test_a_checkpoint_goes_on_exactly(
+    optimizer: str, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"optimizer": optimizer, "loss": loss, "max_iter": 9}
+    whole = quick(**how).fit(tree())
+    file = tmp_path / "state"
+    end = Training._end
+
+    def stop(self: Training, loss: float) -> None:
+        end(self, loss)
+        if self.epoch == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            quick(**how, checkpoint=file, checkpoint_interval=2).fit(tree())
+    resumed = quick(**how, checkpoint=file).fit(tree())
+    assert resumed.loss_curve_ == whole.loss_curve_
+    assert np.array_equal(resumed.embedding_, whole.embedding_)
+    again = quick(**how, checkpoint=file).fit(tree())  # nothing is left to do
+    assert np.array_equal(again.embedding_, whole.embedding_)
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_checkpoint_is_of_one_fit(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    quick(checkpoint=file, max_iter=2).fit(tree())
+    for other, edges in (
+        (quick(checkpoint=file, max_iter=3), tree()),
+        (quick(checkpoint=file, max_iter=2, random_state=1), tree()),
+        (quick(checkpoint=file, max_iter=2), tree()[1:]),
+    ):
+        with pytest.raises(ValueError, match="of a fit with the same parameters and data"):
+            other.fit(edges)
+    file.write_bytes(b"something")
+    with pytest.raises(ValueError, match=r"Expected a checkpoint in .*state, but got another file"):
+        quick(checkpoint=file, max_iter=2).fit(tree())
+
+
+def test_warm_start_goes_on_from_known_nodes() -> None:
+    model = quick(closure=True, warm_start=True).fit(tree())
+    before = model.embedding_.copy()
+    model.set_params(max_iter=1, learning_rate=1e-9).fit([*tree(), (15, 7)])
+    assert model.embedding_[:15] == pytest.approx(before, abs=1e-6)
+    assert np.linalg.norm(model.embedding_[15]) < 0.01
+    with pytest.raises(ValueError, match="Expected n_components=3, as in the fit to start from"):
+        model.set_params(n_components=2).fit(tree())
+
+
+def test_init_is_where_points_start(rng: np.random.Generator) -> None:
+    init = BALL.project(rng.normal(size=(15, 3)), 0.1)
+    model = quick(init=init, max_iter=1, learning_rate=1e-9).fit(tree())
+    assert model.embedding_ == pytest.approx(init, abs=1e-6)
+
+
+def test_it_stops_where_nothing_improves() -> None:
+    model = quick(growth=0.2, max_iter=500, n_iter_no_change=3, tol=0.05).fit(tree())
+    assert 100 <= model.n_iter_ < 500
+    assert model.n_iter_ == len(model.loss_curve_)
+
+
+def test_clones_and_pickles() -> None:
+    model = quick(max_iter=2).fit(tree())
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.transform([(20, 3)]), model.transform([(20, 3)]))
+    assert not hasattr(clone(model), "embedding_")
+
+
+def test_progress_tells_loss_rank_and_time(capsys: pytest.CaptureFixture[str]) -> None:
+    model = quick(max_iter=4, verbose=2).fit(tree())
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [
+        "PoincareEmbedding: epoch 2 of 4", "PoincareEmbedding: epoch 4 of 4"
+    ]  # fmt: skip
+    assert all("loss" in line and "rank" in line and "s left" in line for line in lines)
+    assert [epoch for epoch, _ in model.rank_curve_] == [2, 4]
+    assert model.rank_curve_[-1][1] == pytest.approx(model.evaluate().mean_rank)
+
+
+def test_schedule() -> None:
+    schedule = Schedule("cosine", rate=2.0, burn_in=0.1, radius=10.0, growth=0.5)
+    assert schedule.rate_at(0.05) == 2 * BURN_IN_RATE
+    assert schedule.rate_at(0.1) == schedule.rate_at(0.8) == 2
+    assert schedule.rate_at(0.9) == pytest.approx(1)
+    assert schedule.rate_at(1) == 2 * LAST_RATE
+    assert [schedule.radius_at(done) for done in (0.25, 0.5, 1)] == [10 / 2**POWER, 10, 10]
+
+
+# --- New nodes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["softmax", "negative_sampling"])
+def test_new_nodes_are_near_what_they_are_attached_to(loss: str) -> None:
+    model = quick(closure=True, max_iter=100, loss=loss).fit(tree())
+    before = model.embedding_.copy()
+    new = model.transform([("new", 13), ("new", 6), ("new", 2), ("new", 0), (5, 2)])
+    assert np.array_equal(model.embedding_, before)
+    assert np.array_equal(new[1], model.embedding_[model._index(5)])  # a known one keeps its point
+    d = BALL.distance(new[0], model.embedding_)
+    assert {*model.nodes_[np.argsort(d)[:4]].tolist()} == {13, 6, 2, 0}
+    columns = [model._index(name) for name in (13, 6, 2, 0)]
+    matrix = sparse.csr_array(([1.0] * 4, ([0] * 4, columns)), shape=(1, 15))
+    model.input = "adjacency"
+    assert model.transform(matrix) == pytest.approx(new[:1], abs=0.05)
+
+
+def test_new_samples(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(30, 2))
+    model = quick(n_components=2, max_iter=100).fit(X)
+    near = model.transform(X + 1e-3)
+    assert np.median(BALL.distance(near, model.embedding_)) < 0.1
+    assert np.array_equal(model.transform(X), model.embedding_)
+
+
+def test_new_rows_of_distances() -> None:
+    graph = sparse.csr_array((np.ones(14), tuple(np.array(tree()).T)), shape=(15, 15))
+    distances = shortest_path(graph, directed=False)
+    model = quick(input="distances").fit(distances)
+    assert model.transform(distances[3:5]) == pytest.approx(model.embedding_[3:5])
+
+
+@pytest.mark.parametrize("library", ["torch", "cupy"])
+def test_samples_of_other_libraries(
+    library: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if library == "torch":
+        there = pytest.importorskip("torch").from_numpy
+    else:
+        there = fake_cupy.install(monkeypatch).asarray
+    X = rng.normal(size=(8, 3)).astype(np.float32)
+    theirs, ours = quick(max_iter=2).fit(X), quick(max_iter=2).fit(there(X))
+    assert isinstance(ours.embedding_, np.ndarray)
+    assert np.array_equal(ours.embedding_, theirs.embedding_)
+    found = ours.transform(there(X[:3] + 1))
+    assert type(found) is type(there(X))
+    assert np.array_equal(to_numpy(found), theirs.transform(X[:3] + 1))
+    assert ours.score(there(X)) == theirs.score(X)
+
+
+# --- What is refused ------------------------------------------------------------------------------
+
+NODES = "Expected an edge from each new node to a known one, but got none from row 0"
+REFUSED: dict[str, tuple[dict[str, Any], Any, str]] = {
+    "no edges": ({"input": "edges"}, [], "Expected edges as pairs .*, but got no edges"),
+    "one node": ({"input": "adjacency"}, sparse.csr_array([[1.0]]), "two nodes, but got n_samples"),
+    "one sample": ({}, np.zeros((1, 3)), "at least two samples, but got n_samples = 1"),
+    "no name": ({}, [("a", "b"), ("a", None)], "Expected names of nodes, but got None"),
+    "NaN as name": ({"input": "edges"}, [("a", float("nan"))], "Expected names of nodes"),
+    "lengths": ({"input": "edges"}, [("a", "b"), ("a", "b", 1)], r"rows of lengths \[2, 3\]"),
+    "weight": ({}, [("a", "b", -1.0)], "positive and finite weights of edges, but got -1.0 from"),
+    "NaN as weight": ({}, [("a", "b", np.nan)], "finite weights of edges, but got nan"),
+    "closure": ({"closure": True}, [("a", "b", 2.0)], "edges without weights for closure=True"),
+    "shape": ({}, sparse.csr_array(np.ones((2, 3))), r"a square adjacency.*sparse matrix of shape"),
+    "NaN": ({}, np.full((3, 2), np.nan), "NaN"),
+    "loss of points": ({"loss": "softmax"}, np.ones((3, 2)), "for loss='softmax', but got points"),
+    "loss of edges": ({"loss": "stress"}, [("a", "b")], "shortest_path gives distances of nodes"),
+    "asymmetric": ({"input": "distances"}, np.array([[0.0, 1], [2, 0]]), "symmetric matrix"),
+    "diagonal": ({"input": "distances"}, np.ones((2, 2)), "distances of 0 on the diagonal"),
+    "negative": ({"input": "distances"}, -np.ones((2, 2)), "distances >= 0, but got -1.0 in row 0"),
+    "no distances": ({"input": "distances"}, np.ones((2, 3)), "a square matrix of distances"),
+    "too far": ({"input": "distances", "scale": 1.0}, 30 * (1 - np.eye(2)), "Lower scale"),
+    "outside": ({"init": np.ones((2, 3))}, [("a", "b")], "inside of the ball"),
+    "init": ({"init": np.zeros((1, 3))}, [("a", "b")], r"init of shape \(n_nodes, n_components\)"),
+    "no graph": ({"input": "graph"}, [("a", "b")], "Expected a graph of networkx, but got list"),
+    "parameter": ({"optimizer": "adams"}, [("a", "b")], "Did you mean 'adam'"),
+    "radius": ({"max_radius": 30}, [("a", "b")], "max_radius to be a number > 0, at most 25"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_says_why(name: str) -> None:
+    how, X, words = REFUSED[name]
+    with pytest.raises(ValueError, match=words):
+        quick(**how).fit(X)
+
+
+def test_what_is_left_out_is_told() -> None:
+    with pytest.warns(UserWarning, match="left out 1 from a node to itself, such as 'b'"):
+        model = quick(max_iter=1).fit([("a", "b"), ("b", "b")])
+    assert model.relations_.nnz == 1
+    with pytest.warns(UserWarning, match="left out 2 that came again"):
+        model = quick(max_iter=1).fit([("a", "b"), ("a", "b"), ("a", "b"), ("b", "a")])
+    assert model.relations_.toarray().tolist() == [[0, 1], [1, 0]]
+    model = quick(max_iter=1).fit([("a", "b", 1.0), ("a", "b", 2.0)])
+    assert model.relations_.toarray().tolist() == [[0, 3], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        ([("new", "newer")], "edges from new nodes to known ones, but got one to the new node"),
+        ([(3, "new")], "edges from new nodes to known ones"),
+        (np.zeros((2, 4)), "Expected relations, as in fit, but got what reads as points"),
+        (sparse.csr_array((1, 15)), NODES),
+        (sparse.csr_array((1, 14)), r"relations to 15 known nodes, of shape \(n_new, 15\)"),
+    ],
+    ids=["both new", "to a new one", "points", "nothing", "shape"],
+)
+def test_new_nodes_that_are_refused(fitted: PoincareEmbedding, X: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        fitted.transform(X)
+
+
+def test_scores_of_relations(fitted: PoincareEmbedding) -> None:
+    everything = fitted.evaluate()
+    assert fitted.score(tree()) == pytest.approx(everything.mean_average_precision)
+    with pytest.raises(ValueError, match="edges between known nodes, but got 'new'"):
+        fitted.score([("new", 3)])
+    held_out = fitted.evaluate([(14, 3)])
+    assert held_out.mean_rank == fitted.rank(14, 3) - sum(
+        fitted.distance(14, v) < fitted.distance(14, 3) for v in (6, 2, 0)
+    )

@@ -1,0 +1,267 @@
+"""What can be read and asked: inputs, closures, neighbours, what is above, files, the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall, PoincareEmbedding
+from georeduce.apps.hyperbolic._graphs import closed
+from georeduce.apps.hyperbolic.disk import direct, draw_disk
+from georeduce.engine.errors import GeoreduceError
+
+BALL = PoincareBall()
+EDGES = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+INDEX = {"dog": 0, "canine": 1, "wolf": 2, "animal": 3, "cat": 4}
+NUMBERS = np.array([[INDEX[u], INDEX[v]] for u, v in EDGES])
+MATRIX = sparse.coo_array((np.ones(4), tuple(NUMBERS.T)), shape=(5, 5)).toarray()
+
+
+def quick(**how: Any) -> Any:
+    chosen = {"max_iter": 1, "random_state": 0, "backend": "numpy"} | how
+    return PoincareEmbedding(**chosen)
+
+
+@pytest.fixture(scope="module", params=["ball", "hyperboloid"])
+def model(request: pytest.FixtureRequest) -> Any:
+    return quick(closure=True, max_iter=100, model=request.param).fit(EDGES)
+
+
+# --- Inputs ---------------------------------------------------------------------------------------
+
+
+def frame() -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(EDGES, columns=["u", "v"])
+
+
+def graph(directed: bool) -> Any:
+    networkx = pytest.importorskip("networkx")
+    made = (networkx.DiGraph if directed else networkx.Graph)()
+    made.add_nodes_from(INDEX)
+    made.add_edges_from(EDGES)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "how"),
+    [
+        (lambda: EDGES, {}),
+        (lambda: iter(EDGES), {}),
+        (lambda: [list(edge) for edge in EDGES], {}),
+        (lambda: [(u, v, 1.0) for u, v in EDGES], {}),
+        (lambda: np.array(EDGES), {}),
+        (frame, {}),
+        (lambda: NUMBERS, {}),
+        (lambda: NUMBERS.tolist(), {}),
+        (lambda: sparse.csr_matrix(MATRIX), {}),
+        (lambda: sparse.coo_array(MATRIX), {}),
+        (lambda: MATRIX, {"input": "adjacency"}),
+        (lambda: graph(directed=True), {}),
+    ],
+    ids=["list", "iterator", "lists", "weights", "array", "frame", "integers", "integer lists",
+         "sparse matrix", "sparse array", "dense", "networkx"],
+)  # fmt: skip
+def test_all_inputs_are_the_same_relations(make: Any, how: dict[str, Any]) -> None:
+    found = quick(**how).fit(make())
+    named = found.nodes_.tolist()
+    if not isinstance(named[0], str):
+        by_number = {number: name for name, number in INDEX.items()}
+        named = [by_number[number] for number in named]
+    places = [named.index(name) for name in INDEX]
+    assert np.array_equal(found.relations_.toarray()[np.ix_(places, places)], MATRIX)
+
+
+def test_undirected_edges_count_in_both_directions() -> None:
+    made = graph(directed=False)
+    made.add_edge("dog", "wolf", weight=3.0)
+    matrix = MATRIX + MATRIX.T
+    matrix[0, 2] = matrix[2, 0] = 3
+    assert np.array_equal(quick().fit(made).relations_.toarray(), matrix)
+
+
+def test_what_are_no_edges_are_points() -> None:
+    for X in ([[0.0, 1.0], [1.0, 2.0]], np.ones((3, 2)) * [[1], [2], [3]], [[1, 2, 3, 4], [0] * 4]):
+        assert not hasattr(quick().fit(X), "relations_")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.06], ids=["sparse", "with cycles"])
+def test_closure_is_that_of_networkx(share: float, rng: np.random.Generator) -> None:
+    networkx = pytest.importorskip("networkx")
+    matrix = rng.random((40, 40)) < share
+    np.fill_diagonal(matrix, False)
+    exact = networkx.transitive_closure(networkx.DiGraph(matrix), reflexive=None)
+    exact = networkx.to_numpy_array(exact, nodelist=range(40), weight=None)
+    np.fill_diagonal(exact, 0)
+    found = closed(sparse.csr_array(matrix.astype(float)))
+    assert np.array_equal(found.toarray(), exact)
+    assert found.has_sorted_indices
+
+
+# --- Questions ------------------------------------------------------------------------------------
+
+
+def test_nearest_nodes(model: Any) -> None:
+    x = model._in_ball()
+    d = BALL.distance(x[0], x)
+    order = [row for row in np.argsort(d) if row != 0]
+    found = model.nearest("dog", 10)
+    assert [name for name, _ in found] == model.nodes_[order].tolist()
+    assert [distance for _, distance in found] == pytest.approx(d[order])
+    assert model.distance("dog", "cat") == pytest.approx(d[4])
+    assert [model.rank("dog", name) for name, _ in found] == [1, 2, 3, 4]
+    with pytest.raises(ValueError, match="Expected two different nodes, but got 'dog'"):
+        model.rank("dog", "dog")
+
+
+def test_up_and_down(model: Any) -> None:
+    x = model._in_ball()
+    norms = np.linalg.norm(x, axis=1)
+    assert model.depth("dog") == pytest.approx(2 * np.arctanh(norms[0]))
+    assert model.difference_in_hierarchy("animal", "dog") > 0
+    top = model.nodes_[norms.argmin()]
+    assert model.closest_parent(top) is None
+    assert model.closest_child(model.nodes_[norms.argmax()]) is None
+    above = model.ancestors("dog")
+    assert above[-1] == top
+    assert model.closest_parent("dog") == above[0]
+    depths = [model.depth(name) for name in ("dog", *above)]
+    assert depths == sorted(depths, reverse=True)
+    below = model.descendants("animal", max_depth=2)
+    assert len(below) <= 2
+    assert all(model.depth(name) > model.depth("animal") for name in below)
+
+
+def test_entailment_tells_directions(model: Any) -> None:
+    up, down, aside = model.entailment([("dog", "animal"), ("animal", "dog"), ("dog", "cat")])
+    assert up > aside
+    assert up > down
+    x = model._in_ball()
+    difference = np.linalg.norm(x[3]) - np.linalg.norm(x[0])
+    assert up == pytest.approx(-(1 + 1000 * difference) * model.distance("dog", "animal"))
+
+
+def test_names_that_are_not_known(model: Any) -> None:
+    with pytest.raises(ValueError, match=r"Expected the name of a node, but got 'dogs'\. .*'dog'"):
+        model.depth("dogs")
+
+
+def test_questions_to_what_is_not_fitted() -> None:
+    with pytest.raises(ValueError, match="not fitted"):
+        PoincareEmbedding().nearest("dog")
+
+
+def test_distances_have_no_relations_to_evaluate(rng: np.random.Generator) -> None:
+    fitted = quick().fit(rng.normal(size=(5, 3)))
+    with pytest.raises(ValueError, match="not of relations"):
+        fitted.evaluate()
+    with pytest.raises(ValueError, match="Expected distances or points, as in fit"):
+        fitted.evaluate(EDGES)
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+
+def test_files_keep_all_that_was_learnt(model: Any, tmp_path: Path) -> None:
+    file = tmp_path / "model.npz"
+    model.save(file)
+    again = PoincareEmbedding.load(file)
+    assert np.array_equal(again.embedding_, model.embedding_)
+    assert again.nodes_.tolist() == model.nodes_.tolist()
+    assert again.loss_curve_ == model.loss_curve_
+    assert again.evaluate() == model.evaluate()
+    assert np.array_equal(
+        again.transform([("fox", "canine")]), model.transform([("fox", "canine")])
+    )
+    assert again.get_params()["closure"] is True
+
+
+@pytest.mark.parametrize("kind", ["points", "distances"])
+def test_files_of_distances(kind: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    X = rng.normal(size=(6, 6))
+    X = np.abs(X - X.T) if kind == "distances" else X
+    fitted = quick(input=kind).fit(X)
+    fitted.save(tmp_path / "model.npz")
+    again = PoincareEmbedding.load(tmp_path / "model.npz")
+    assert np.array_equal(again.transform(X[:2]), fitted.transform(X[:2]))
+
+
+def test_text_is_that_of_word2vec(model: Any, tmp_path: Path) -> None:
+    file = tmp_path / "model.txt"
+    model.save(file)
+    first, *lines = file.read_text(encoding="utf-8").splitlines()
+    assert first == "5 2"
+    assert [line.split()[0] for line in lines] == model.nodes_.tolist()
+    again = PoincareEmbedding.load(file)
+    assert np.array_equal(again.embedding_, model._in_ball())
+    for one, other in zip(again.nearest("dog"), model.nearest("dog"), strict=True):
+        assert one == (other[0], pytest.approx(other[1]))
+    assert again.transform([("dog", "canine")]) == pytest.approx(again.embedding_[:1])
+    with pytest.raises(ValueError, match="not of relations"):
+        again.evaluate()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2 2\na 0 0\n", "Expected 2 nodes of 2 coordinates"),
+        ("words\n", "Expected word2vec's text format"),
+        ("1 2\na 1 1\n", "inside of the ball"),
+    ],
+    ids=["counts", "no text", "outside"],
+)
+def test_other_texts(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "model.txt"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(GeoreduceError, match=words):
+        PoincareEmbedding.load(file)
+
+
+def test_names_that_files_do_not_hold(tmp_path: Path) -> None:
+    fitted = quick().fit([("sea lion", "seal"), ("seal", "animal")])
+    with pytest.raises(ValueError, match="names without white space, but got 'sea lion'"):
+        fitted.save(tmp_path / "model.txt")
+    fitted = quick(input="edges").fit([(("a", "b"), "c")])
+    with pytest.raises(ValueError, match="strings or integers"):
+        fitted.save(tmp_path / "model.npz")
+    (tmp_path / "other.npz").write_bytes(b"other")
+    with pytest.raises(ValueError, match="Expected a saved embedding in"):
+        PoincareEmbedding.load(tmp_path / "other.npz")
+
+
+# --- The disk -------------------------------------------------------------------------------------
+
+
+def test_direct_relations_do_not_follow_from_others() -> None:
+    relations = closed(sparse.csr_array(MATRIX))
+    assert relations.nnz == 6
+    assert np.array_equal(direct(relations).toarray(), MATRIX)
+
+
+def test_disk(model: Any) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    ax = draw_disk(model, labels=["dog", "animal"])
+    arcs = ax.collections[0].get_paths()
+    assert len(arcs) == 4
+    assert [text.get_text() for text in ax.texts] == ["dog", "animal"]
+    x = model._in_ball()
+    assert np.asarray(ax.collections[1].get_offsets()) == pytest.approx(x)
+    assert len(draw_disk(model, ax, labels=2).texts) == 4
+    plt.close(ax.figure)
+    with pytest.raises(ValueError, match="in 2 dimensions, but got 3"):
+        draw_disk(quick(n_components=3).fit(EDGES))
+
+
+def test_points_of_the_hyperboloid_are_those_of_the_ball() -> None:
+    fitted = quick(model="hyperboloid", max_iter=5).fit(EDGES)
+    assert fitted.embedding_.shape == (5, 3)
+    assert Hyperboloid().convert(fitted.embedding_, BALL) == pytest.approx(fitted._in_ball())
+    assert len(fitted.get_feature_names_out()) == 3
