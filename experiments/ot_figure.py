@@ -19,6 +19,7 @@ def draw(lines: Sequence[Line], file: Path) -> None:
 
     mpl.use("Agg")  # no display is needed
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     shape = (len(ERRORS), len(lines))
     size = (3.6 * len(lines), 6.4)
@@ -34,6 +35,7 @@ def draw(lines: Sequence[Line], file: Path) -> None:
                     linewidth=2.5 if is_ours else 1.2, zorder=3 if is_ours else 2,
                 )  # fmt: skip
             panel.grid(True, which="major", alpha=0.3)
+            panel.xaxis.set_minor_formatter(NullFormatter())  # those of a decade write over it
             if row == 0:
                 sizes = "N = {N:,}, D = {D}".format(**line["sizes"])
                 panel.set_title(f"{sizes}, {line['dtype']}")
