@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from georeduce.engine.arrays import cast
+from georeduce.engine.errors import warn
 
 from ..common import Array, Rule, is_real, one_of
 from ._arrays import FLOAT64, apply, join, length, unit
@@ -23,6 +24,8 @@ from .ball import PoincareBall
 from .half_space import HalfSpace
 from .hyperboloid import Hyperboloid
 
+NEAR = 0.9
+"""Share of the ball's radius beyond which some of an embedding's points are, but few samples'."""
 FAR = 300.0
 """Distance from the centre, in units of the radius, up to which formulas hold in float64."""
 
@@ -95,6 +98,18 @@ def points_of(estimator: Any, X: Array) -> tuple[HyperbolicSpace, Array]:
     coordinates = COORDINATES[estimator.coordinates]
     space = coordinates.model(estimator.curvature)
     return space, coordinates.inward(space, cast(X, FLOAT64))
+
+
+def tell_of_points(estimator: Any, X: Array) -> None:
+    """Warn where tangent vectors look like points of the ball: all inside, some near its border."""
+    if estimator.coordinates != "tangent":
+        return
+    R = PoincareBall(estimator.curvature).radius
+    largest = float(length(cast(X, FLOAT64)).max())
+    if NEAR * R < largest < R:
+        warn("Expected tangent vectors at the centre, as coordinates is 'tangent', but got samples "
+             f"of norms up to {largest:.6g} that lie inside of the ball of radius {R:.4g}. Points "
+             "of it, such as an embedding's, are coordinates='ball'.", UserWarning)  # fmt: skip
 
 
 def samples_of(estimator: Any, points: Array, dtype: Any) -> Array:

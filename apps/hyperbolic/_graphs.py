@@ -5,7 +5,7 @@ Knows no loss and no points of the ball.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +54,13 @@ def kind_of(X: Any, told: str) -> str:
     if isinstance(X, np.ndarray):
         few = X.ndim == 2 and X.shape[1] in (2, 3)
         return "edges" if few and X.dtype.kind in "iuUSO" else "points"
-    if isinstance(X, set | frozenset) or not hasattr(X, "__len__"):
+    if isinstance(X, set | frozenset | Mapping) or not hasattr(X, "__len__"):
         return "edges" if isinstance(X, Iterable) else "points"
-    if isinstance(X, Sequence) and not isinstance(X, str) and len(X):
-        first = X[0]
+    if isinstance(X, Sequence) and not isinstance(X, str):
+        first = X[0] if len(X) else ""
+        words = first if isinstance(first, tuple | list) else [first]
+        if any(isinstance(word, str) for word in words):  # no samples, whatever else it is
+            return "edges"
         if isinstance(first, tuple | list) and len(first) in (2, 3):
             named = all(isinstance(end, str | int | np.integer) for end in first[:2])
             return "edges" if named else "points"
@@ -104,7 +107,7 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
         raise ParameterError(expected("at least two nodes", f"n_samples = {n}"))
     loops = ends[:, 0] == ends[:, 1]
     if loops.any():
-        name = nodes[ends[loops][0, 0]]
+        name = nodes.tolist()[ends[loops][0, 0]]
         warn(f"Expected edges between different nodes: left out {loops.sum()} from a node to "
              f"itself, such as {name!r}.", UserWarning)  # fmt: skip
         ends = ends[~loops]
@@ -115,7 +118,8 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
         wrong = ~(np.isfinite(weights) & (weights > 0))
         if wrong.any():
             k = int(wrong.argmax())
-            got = f"{weights[k]} from {nodes[ends[k, 0]]!r} to {nodes[ends[k, 1]]!r}"
+            u, v = (nodes.tolist()[end] for end in ends[k])
+            got = f"{weights[k]} from {u!r} to {v!r}"
             raise ParameterError(expected("positive and finite weights of edges", got))
     values = np.ones(len(ends)) if weights is None else weights
     relations = sparse.coo_array((values, (ends[:, 0], ends[:, 1])), shape=(n, n)).tocsr()
@@ -161,19 +165,34 @@ def _edges(X: Any) -> tuple[Array, Array, Array | None]:
         order = np.argsort(first)  # of appearance, as below
         places = np.argsort(order)
         return names[order].astype(np.intp), places[ends].reshape(X.shape), None
-    rows = X.tolist() if isinstance(X, np.ndarray) else [tuple(row) for row in X]
-    lengths = {len(row) if hasattr(row, "__len__") else 0 for row in rows}
+    what = "edges as pairs (u, v) or triples (u, v, weight)"
+    if isinstance(X, Mapping):
+        raise ParameterError(expected(what, f"a {type(X).__name__}"))
+    rows = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    for row in rows:
+        if isinstance(row, str) or not hasattr(row, "__len__"):
+            raise ParameterError(expected(what, f"{row!r} among them"))
+    rows = [tuple(row) for row in rows]
+    lengths = {len(row) for row in rows}
     if not rows or lengths not in ({2}, {3}):
         got = "no edges" if not rows else f"rows of lengths {sorted(lengths)}"
-        raise ParameterError(expected("edges as pairs (u, v) or triples (u, v, weight)", got))
+        raise ParameterError(expected(what, got))
     for row in rows:
         for end in row[:2]:
             if end is None or end != end:
                 raise ParameterError(expected("names of nodes", f"{end!r} in the edge {row!r}"))
-    weights = np.array([float(row[2]) for row in rows]) if lengths == {3} else None
+    weights = np.array([_weight(row) for row in rows]) if lengths == {3} else None
     index: dict[Any, int] = {}
     ends = np.array([[index.setdefault(end, len(index)) for end in row[:2]] for row in rows])
     return names_of(index), ends, weights
+
+
+def _weight(row: tuple[Any, ...]) -> float:
+    try:
+        return float(row[2])
+    except (TypeError, ValueError):
+        what = "a number as the weight of an edge"
+        raise ParameterError(expected(what, f"{row[2]!r} in the edge {row!r}")) from None
 
 
 def names_of(names: Iterable[Any]) -> Array:

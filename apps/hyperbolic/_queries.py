@@ -37,7 +37,9 @@ class Queries:
     def _index(self, node: Any) -> int:
         """Return the row of a node's name."""
         check_is_fitted(self)
-        found = np.flatnonzero(self.nodes_ == node)
+        asked = np.empty((), object)  # as a tuple would be compared entry by entry
+        asked[()] = node
+        found = np.flatnonzero(self.nodes_ == asked)
         if not found.size:
             names = [str(name) for name in self.nodes_]
             guess = did_you_mean(node, names) if isinstance(node, str) else ""

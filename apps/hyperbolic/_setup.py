@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
-from georeduce.engine.errors import expected
+from georeduce.engine.errors import expected, warn
 
 from ..common import FLOATS, Array, ParameterError, running, to_host
 from ._checkpoints import fingerprint
@@ -58,7 +58,18 @@ def problem_of(estimator: Any, X: Any) -> Any:
     X = validate_data(estimator, to_host(X), dtype=FLOATS, order="C")
     if kind == "distances":
         X = read_distances(X)
+    elif estimator.input == "auto" and _is_of_pairs(X):
+        warn(f"Expected points, as input is 'auto', but got a matrix of shape {X.shape} with zeros "
+             "on its diagonal, as distances and adjacencies have. Name what X is by input: "
+             "'distances', 'adjacency' or 'points'.", UserWarning)  # fmt: skip
     return Distances(X, kind == "distances", estimator.scale, estimator.max_radius, run)
+
+
+def _is_of_pairs(X: Array) -> bool:
+    """Return whether samples look like what is between nodes."""
+    if X.shape[0] != X.shape[1]:
+        return False
+    return bool((X >= 0).all() and X.any() and not np.diag(X).any())
 
 
 def training_of(estimator: Any, problem: Any) -> Training:

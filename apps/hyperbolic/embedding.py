@@ -61,7 +61,9 @@ class PoincareEmbedding(
         "graph" is one of networkx, of which undirected edges count in both directions; "distances"
         is a symmetric matrix; "points" are samples whose Euclidean distances are embedded. "auto"
         takes graphs and sparse matrices for what they are, lists of pairs and arrays of two or
-        three columns of integers or strings as edges, and all else as points.
+        three columns of integers or strings as edges, and all else as points: a matrix of distances
+        and a dense adjacency have to be named. Edges lead from u up to v: a graph whose edges lead
+        down is passed as ``graph.reverse()``.
     loss : {"auto", "softmax", "negative_sampling", "stress"}, default="auto"
         "softmax" is the one above, "negative_sampling" draws some nodes of N(u) for each relation,
         and "stress" is the sum of squared differences of distances. "auto" is "softmax" for
@@ -147,6 +149,8 @@ class PoincareEmbedding(
     See Also
     --------
     georeduce.apps.hyperbolic.evaluation.ranking : Mean rank and MAP of held-out relations.
+    georeduce.apps.hyperbolic.disk.draw_disk : A picture of two dimensions.
+    HyperbolicKMeans : With ``coordinates="ball"``, clusters of the nodes.
 
     Notes
     -----

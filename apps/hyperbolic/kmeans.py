@@ -41,7 +41,7 @@ from ..common import (
 from ..gmm._points import given_centers
 from ..gmm._seeding import number_of_runs, order_of
 from ._clusters import CHUNK, Samples, lloyd, start
-from ._coordinates import RULES, points_of, samples_of
+from ._coordinates import RULES, points_of, samples_of, tell_of_points
 
 _CENTERS = Rule("an array of shape (n_clusters, n_features)", is_array_like)
 
@@ -193,6 +193,7 @@ class HyperbolicKMeans(
         if len(X) < self.n_clusters:
             what = f"n_samples >= n_clusters = {self.n_clusters}"
             raise ParameterError(expected(what, f"n_samples = {len(X)}"))
+        tell_of_points(self, X)
         samples = Samples(*points_of(self, X), weights, running(self))
         rng = check_random_state(self.random_state)
         runs, best = number_of_runs(self.n_init, self.init), None

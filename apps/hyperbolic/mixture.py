@@ -33,7 +33,7 @@ from ..common import (
     running,
 )
 from ._clusters import CHUNK, Samples
-from ._coordinates import COORDINATES, RULES, points_of, samples_of
+from ._coordinates import COORDINATES, RULES, points_of, samples_of, tell_of_points
 from ._em import EM, STARTS, State, log_densities
 from ._gaussian import drawn
 
@@ -192,6 +192,7 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
         if len(X) < self.n_components:
             what = f"n_samples >= n_components = {self.n_components}"
             raise ParameterError(expected(what, f"n_samples = {len(X)}"))
+        tell_of_points(self, X)
         samples = Samples(*points_of(self, X), weights, running(self))
         tell = self._tell if self.verbose else None
         em = EM(samples, self.n_components, self.reg_covar, self.tol, self.max_iter, tell)

@@ -286,6 +286,12 @@ REFUSED: dict[str, tuple[dict[str, Any], Any, str]] = {
     "no name": ({}, [("a", "b"), ("a", None)], "Expected names of nodes, but got None"),
     "NaN as name": ({"input": "edges"}, [("a", float("nan"))], "Expected names of nodes"),
     "lengths": ({"input": "edges"}, [("a", "b"), ("a", "b", 1)], r"rows of lengths \[2, 3\]"),
+    "nothing": ({}, [], "Expected edges as pairs .*, but got no edges"),
+    "an edge": ({}, ("a", "b"), "Expected edges as pairs .*, but got 'a' among them"),
+    "a dictionary": ({}, {"a": ["b"]}, "Expected edges as pairs .*, but got a dict"),
+    "four": ({}, [("a", "b", 1, 2)], r"Expected edges .*, but got rows of lengths \[4\]"),
+    "no number": ({}, [("a", "b", "c")], "a number as the weight of an edge, but got 'c' in the"),
+    "integers": ({}, sparse.csr_array([[0, -1], [0, 0]]), "got -1.0 from 0 to 1"),
     "weight": ({}, [("a", "b", -1.0)], "positive and finite weights of edges, but got -1.0 from"),
     "NaN as weight": ({}, [("a", "b", np.nan)], "finite weights of edges, but got nan"),
     "closure": ({"closure": True}, [("a", "b", 2.0)], "edges without weights for closure=True"),
@@ -322,6 +328,14 @@ def test_what_is_left_out_is_told() -> None:
     assert model.relations_.toarray().tolist() == [[0, 1], [1, 0]]
     model = quick(max_iter=1).fit([("a", "b", 1.0), ("a", "b", 2.0)])
     assert model.relations_.toarray().tolist() == [[0, 3], [0, 0]]
+
+
+@pytest.mark.parametrize("far", [1.0, 3.0], ids=["adjacency", "distances"])
+def test_matrices_that_are_read_as_points_are_told(far: float) -> None:
+    X = far * (1 - np.eye(4))
+    with pytest.warns(UserWarning, match="Name what X is by input: 'distances', 'adjacency' or"):
+        told = quick(max_iter=1).fit(X)
+    assert np.array_equal(told.embedding_, quick(max_iter=1, input="points").fit(X).embedding_)
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,14 @@ def test_names_that_are_not_known(model: Any) -> None:
         model.depth("dogs")
 
 
+def test_names_that_are_tuples() -> None:
+    fitted = quick(input="edges").fit([((0, 1), (0, 0)), ((1, 0), (0, 0))])
+    assert {name for name, _ in fitted.nearest((0, 0))} == {(0, 1), (1, 0)}
+    assert fitted.rank((0, 1), (0, 0)) == 1
+    with pytest.raises(ValueError, match=r"Expected the name of a node, but got \(1, 1\)"):
+        fitted.depth((1, 1))
+
+
 def test_questions_to_what_is_not_fitted() -> None:
     with pytest.raises(ValueError, match="not fitted"):
         PoincareEmbedding().nearest("dog")

@@ -13,7 +13,13 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
-from georeduce.apps.hyperbolic import HalfSpace, HyperbolicKMeans, Hyperboloid, PoincareBall
+from georeduce.apps.hyperbolic import (
+    HalfSpace,
+    HyperbolicKMeans,
+    Hyperboloid,
+    PoincareBall,
+    RiemannianGaussianMixture,
+)
 from georeduce.apps.knn import KNeighborsClassifier
 
 EPS = eps(float)
@@ -196,6 +202,15 @@ def test_what_is_refused(rng: Any) -> None:
         model(curvature=1).fit(X)
     with pytest.raises(ValueError, match="Expected coordinates to be 'tangent', 'ball', 'hyperb"):
         model(coordinates="disk").fit(X)
+
+
+@pytest.mark.parametrize("cls", [HyperbolicKMeans, RiemannianGaussianMixture])
+def test_points_of_the_ball_that_are_taken_for_tangent_vectors_are_told(cls: Any, rng: Any) -> None:
+    X, _ = blobs(rng, 5)
+    with pytest.warns(UserWarning, match=r"of the ball of radius 1\. Points .* coordinates='ball'"):
+        cls(2, random_state=0).fit(X)
+    cls(2, random_state=0).fit(X / 2)  # all are far from the border
+    cls(2, random_state=0).fit(X * 2)  # some are outside
 
 
 # --- Votes of neighbours ----------------------------------------------------------------------
