@@ -72,7 +72,7 @@ class SinkhornTransport(
     ----------
     epsilon : float or None, default=None
         Regularisation, in the units of the cost (POT: `reg_e`). By default 0.05 times the mean
-        cost.
+        cost, of those that are finite.
     cost : str, Cost or callable, default="sqeuclidean"
         What it costs to move mass (POT: `metric`): a name in `georeduce.apps.ot.costs`, a `Cost`,
         or a function of two LazyTensors, points as rows and as columns, that returns a LazyTensor
