@@ -115,6 +115,13 @@ def test_words_may_be_unknown(data: Data, kind: Any) -> None:
     )
 
 
+def test_parameters_that_are_set_later_change_nothing(data: Data) -> None:
+    model = SinkhornTransport(epsilon=0.1).fit(data["Xs"], Xt=data["Xt"])
+    before = model.transform(data["Xs"])
+    model.set_params(cost="euclidean", reach=0.1, penalty="tv", epsilon=1.0)
+    np.testing.assert_array_equal(model.transform(data["Xs"]), before)
+
+
 def test_the_usual_epsilon_is_that_of_pairs_that_may_meet(data: Data) -> None:
     model = SinkhornTransport().fit(**data)
     costs = ot.dist(data["Xs"], data["Xt"])
