@@ -40,7 +40,13 @@ def is_clouds(X: Any) -> bool:
         return X.ndim == 3
     if not isinstance(X, list | tuple | np.ndarray) or not len(X):
         return False
-    return isinstance(X[0], tuple) or np.ndim(X[0]) == 2
+    if isinstance(X[0], tuple) or np.ndim(X[0]) == 2:
+        return True
+    if np.ndim(X[0]) == 1 and len({np.size(row) for row in X}) > 1:
+        cure = "Pass [cloud[:, None] for cloud in clouds] if they hold points of one feature."
+        what = "clouds of shape (n_points, n_features), or rows of equal length"
+        raise ShapeError(expected(what, "rows of several lengths", cure))
+    return False
 
 
 def _cloud(given: Any, k: int, is_balanced: bool) -> Cloud:

@@ -40,11 +40,13 @@ def codes_of(given: tuple[Any, Any], samples: tuple[Array, Array]) -> tuple[Arra
     labels = [check_array(to_host(part), ensure_2d=False, dtype=None) for part in given]
     for part, some in zip(labels, samples, strict=True):
         check_consistent_length(part, some)
-    known = np.unique(np.concatenate(labels))
-    known = known[known != UNKNOWN]
-    first, second = (
-        np.where(part == UNKNOWN, UNKNOWN, np.searchsorted(known, part)) for part in labels
-    )
+    # of words and -1 in one list NumPy makes words
+    marks = [part != (str(UNKNOWN) if part.dtype.kind == "U" else UNKNOWN) for part in labels]
+    named = [part[mark] for part, mark in zip(labels, marks, strict=True)]
+    known = np.unique(np.concatenate(named))
+    first, second = (np.full(len(part), UNKNOWN) for part in labels)
+    for codes, mark, part in zip((first, second), marks, named, strict=True):
+        codes[mark] = np.searchsorted(known, part)
     return first, second
 
 

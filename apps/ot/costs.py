@@ -214,6 +214,8 @@ def resolve(cost: Any) -> Cost:
         return Cost(getattr(cost, "__name__", repr(cost)), cost)
     if not isinstance(cost, str) or cost not in COSTS:
         what = f"cost to be one of {sorted(COSTS)}, a Cost or a function of two LazyTensors"
-        guess = did_you_mean(cost, COSTS) if isinstance(cost, str) else ""
-        raise ParameterError(expected(what, repr(cost), guess))
+        if isinstance(cost, str):
+            raise ParameterError(expected(what, repr(cost), did_you_mean(cost, COSTS)))
+        cure = "Costs are not given as a matrix: a function makes them of the points."
+        raise ParameterError(expected(what, type(cost).__name__, cure))
     return COSTS[cost]

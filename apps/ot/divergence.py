@@ -15,6 +15,7 @@ from georeduce.engine.errors import expected
 
 from .._arrays import untraced
 from ..common import ParameterError
+from ._arrays import at_home
 from .problem import Problem
 from .result import Transport
 from .solver import solve
@@ -158,6 +159,8 @@ def _loss(of: Any, x: Any, y: Any, a: Any, b: Any) -> Any:
         return of(x, y, a, b)[0]
     from ._gradients import differentiable
 
+    # weights of NumPy may be beside tensors, but PyTorch keeps tensors only
+    a, b = (at_home(w, x) if library_of(w) == "numpy" else w for w in (a, b))
     return differentiable(of, x, y, a, b)
 
 

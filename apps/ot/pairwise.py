@@ -135,7 +135,8 @@ class TransportKernel(
     penalty : {"kl", "tv"}, default="kl"
         What mass left behind costs, with `reach`.
     output : {"kernel", "divergence"}, default="kernel"
-        What `transform` returns: the latter for neighbours with ``metric="precomputed"``.
+        What `transform` returns: the latter for neighbours with ``metric="precomputed"``. Those
+        below 0, by rounding or by a cost that does not make a divergence, are 0.
     tol : float, default=1e-6
         Marginal error, relative to the mass, up to which each plan is found. Errors of divergences
         are of second order in it.
@@ -334,16 +335,20 @@ class TransportKernel(
 
     def _checked(self, X: Any, reset: bool) -> list[Cloud]:
         X = to_host(X)
-        if not is_clouds(X):
-            return on_the_line(validated(self, X, reset=reset))
-        clouds = clouds_of(X, self.reach is None)
+        given = is_clouds(X)
+        if given:
+            clouds = clouds_of(X, self.reach is None)
+        else:
+            clouds = on_the_line(validated(self, X, reset=reset))
         D = clouds[0][0].shape[1]
-        if reset:
-            self.n_features_in_ = D
-        elif D != self.clouds_[0][0].shape[1]:
+        if not reset and D != self.clouds_[0][0].shape[1]:
             what = f"points of {self.clouds_[0][0].shape[1]} features, as in training"
-            raise ParameterError(expected(what, str(D)))
+            cure = "" if given else "Rows of a matrix are clouds on the line; one cloud is [cloud]."
+            raise ParameterError(expected(what, str(D), cure))
+        if reset and given:
+            self.n_features_in_ = D
         return clouds
 
     def _put_out(self, found: Array) -> Array:
+        found = np.maximum(found, 0)
         return found if self.output == "divergence" else np.exp(-self.gamma_ * found)

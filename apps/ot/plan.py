@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -75,6 +75,10 @@ class Plan:
 
     # NumPy would take a plan for a number
     __array_ufunc__ = None
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        cure = "Use .dense() for a small one, or reduce it."
+        raise DTypeError(expected("a NumPy array", "a Plan, which is never stored", cure))
 
     def __repr__(self) -> str:
         return f"Plan of shape {self.shape}"

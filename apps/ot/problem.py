@@ -52,7 +52,8 @@ class Problem:
         A name in `costs.COSTS`, a `Cost`, or a function of two LazyTensors, points as rows and as
         columns, that returns a LazyTensor of dimension 1.
     epsilon : float, optional
-        Regularisation, > 0, in the units of the cost. By default 0.05 times the mean cost.
+        Regularisation, > 0, in the units of the cost. By default 0.05 times the mean cost, of those
+        that are finite.
     reach : float or pair of floats or None, optional
         None keeps the marginals. A number relaxes both, a pair one each, None in it being none: a
         distance beyond which mass is left behind rather than moved, :math:`\rho = reach^p` for a
@@ -79,6 +80,10 @@ class Problem:
     def __post_init__(self) -> None:
         for name, value in _checked(self).items():
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        sizes = f"{self.M} to {self.N} points"
+        return f"Problem of {sizes}, cost {self.cost.name}, epsilon {self.epsilon:g}"
 
     @property
     def M(self) -> int:
@@ -125,7 +130,8 @@ def _checked(problem: Problem) -> dict[str, Any]:
     (x_dtype, x_home), (y_dtype, y_home) = kind_of(x), kind_of(y)
     if (x_dtype, x_home) != (y_dtype, y_home):
         what = f"y as x: {x_dtype} {x_home}"
-        raise ParameterError(expected(what, f"{y_dtype} {y_home}"))
+        cure = "Convert one of them."
+        raise ParameterError(expected(what, f"{y_dtype} {y_home}", cure))
     if x.shape[:-2] != y.shape[:-2]:
         what = f"y of batch shape {tuple(x.shape[:-2])}, as x"
         raise ShapeError(expected(what, f"shape {tuple(y.shape)}"))
@@ -148,7 +154,9 @@ def _checked(problem: Problem) -> dict[str, Any]:
         epsilon = RELATIVE * _mean_cost(cost, x, y, a, b) or 1.0
     elif not (is_real(epsilon) and 0 < epsilon < math.inf):
         cure = "An exact plan needs no entropy: see the package POT, ot.emd."
-        raise ParameterError(expected("epsilon > 0", repr(epsilon), cure if epsilon == 0 else ""))
+        is_zero = is_real(epsilon) and epsilon == 0
+        what = "epsilon > 0, one number"
+        raise ParameterError(expected(what, repr(epsilon), cure if is_zero else ""))
     return fields | {"epsilon": float(epsilon)}
 
 
@@ -189,8 +197,9 @@ def _weights(a: Any, x: Any, name: str) -> Any:
     _finite(a, name)
     a = native(a).astype(np.float64)
     if a.size and float(a.min()) < 0:
-        place = int(a.argmin())
-        raise ParameterError(expected(f"{name} >= 0", f"{float(a.min())} at {place}"))
+        place = tuple(int(k[0]) for k in xp.nonzero(a == a.min()))
+        cure = "A weight of 0 leaves a point out."
+        raise ParameterError(expected(f"{name} >= 0", f"{float(a.min())} at {place}", cure))
     return a
 
 
@@ -220,9 +229,15 @@ def _reach(reach: Any) -> tuple[float | None, float | None]:
 
 def _mean_cost(cost: costs.Cost, x: Any, y: Any, a: Any, b: Any) -> float:
     x, y = native(x), native(y)
-    if not (x.shape[-2] and y.shape[-2]):
+    if not (a.size and b.size):
         return 0.0
-    weights = Vj(b[..., None].astype(x.dtype))
-    means = (cost.between(x, y) * weights).sum(axis=x.ndim - 1)[..., 0]
+    C, weights, axis = cost.between(x, y), Vj(b[..., None].astype(x.dtype)), x.ndim - 1
+    costs = ((C * weights).sum(axis=axis)[..., 0] * a).sum(-1)
     masses = a.sum(-1) * b.sum(-1)
-    return float(((means * a).sum(-1) / namespace(x).where(masses > 0, masses, 1)).mean())
+    if not bool(namespace(x).isfinite(costs).all()):
+        finite = C < math.inf
+        costs, masses = (
+            (finite.where(some, 0.0).sum(axis=axis)[..., 0] * a).sum(-1)
+            for some in (C * weights, weights)
+        )
+    return float((costs / namespace(x).where(masses > 0, masses, 1)).mean())

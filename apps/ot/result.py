@@ -42,7 +42,7 @@ class Transport:
         Potential of the source points, in float64.
     g : array of shape (..., N)
         Potential of the target points.
-    errors : tuple of float
+    errors : tuple of arrays of shape (...)
         Marginal error of each iteration.
     converged : bool
         Whether the last one is small enough.
@@ -53,6 +53,10 @@ class Transport:
     g: Any
     errors: tuple[Any, ...]
     converged: bool
+
+    def __repr__(self) -> str:
+        seen = f"{len(self.errors)} iterations, {'' if self.converged else 'not '}converged"
+        return f"Transport of a {self.problem}, {seen}"
 
     @cached_property
     def value(self) -> Any:
@@ -83,5 +87,5 @@ class Transport:
     @cached_property
     def plan(self) -> Plan:
         """The plan, of shape (..., M, N), which is not stored: as accurate as its marginals."""
-        accuracy = min(DIGITS, float(self.errors[-1].max())) if self.errors else DIGITS
+        accuracy = min(DIGITS, float(self.errors[-1].max(initial=0))) if self.errors else DIGITS
         return Plan(self.problem, self.f, self.g, accuracy=accuracy)

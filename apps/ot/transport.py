@@ -72,7 +72,7 @@ class SinkhornTransport(
     ----------
     epsilon : float or None, default=None
         Regularisation, in the units of the cost (POT: `reg_e`). By default 0.05 times the mean
-        cost.
+        cost, of those that are finite.
     cost : str, Cost or callable, default="sqeuclidean"
         What it costs to move mass (POT: `metric`): a name in `georeduce.apps.ot.costs`, a `Cost`,
         or a function of two LazyTensors, points as rows and as columns, that returns a LazyTensor
@@ -231,6 +231,8 @@ class SinkhornTransport(
         else:
             X, Xt = together(X, validated(self, native(Xt), reset=False))
         self._fit_X, self._fit_Xt = X, Xt
+        # potentials are of these, whatever the parameters are set to afterwards
+        self._given = resolve(self.cost), self.reach, self.penalty
         self.mu_s_ = self._weights_of(X)
         self.mu_t_ = self.mu_s_ if Xt is X else self._weights_of(Xt)
         self._codes = codes_of((y, yt), (X, Xt))
@@ -355,12 +357,12 @@ class SinkhornTransport(
 
     def _problem(self, epsilon: float | None) -> Problem:
         """Return the problem, whose points have their labels as a last feature if these count."""
-        x, y, cost = self._fit_X, self._fit_Xt, resolve(self.cost)
+        x, y, (cost, reach, penalty) = self._fit_X, self._fit_Xt, self._given
         a, b = put(self.mu_s_, x), put(self.mu_t_, x)
         if self._codes is not None:
             x, y = (with_label(*pair) for pair in zip((x, y), self._codes, strict=True))
             cost = labelled(cost, self._limit)
-        return Problem(x, y, a, a if y is x else b, cost, epsilon, self.reach, self.penalty)
+        return Problem(x, y, a, a if y is x else b, cost, epsilon, reach, penalty)
 
     def _moved(self, X: Any, inverse: bool) -> Any:
         check_is_fitted(self)

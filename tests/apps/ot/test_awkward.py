@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import sum_error
 from plans import costs_of, marginal_errors, stored
 
 from georeduce.apps.ot import Problem, _softmin, solve
@@ -130,7 +131,9 @@ def test_nothing_on_both_sides() -> None:
     assert solved.converged
     assert (solved.f.shape, solved.g.shape) == ((0,), (0,))
     assert solve(Problem(np.zeros((3, 2)), np.ones((2, 2)), np.zeros(3), np.zeros(2))).converged
-    assert solve(Problem(np.zeros((0, 3, 2)), np.ones((0, 2, 2)), epsilon=1.0)).converged
+    batch = solve(Problem(np.zeros((0, 3, 2)), np.ones((0, 2, 2))))
+    assert batch.converged
+    assert batch.value.shape == (0,)
 
 
 def test_mass_that_has_nowhere_to_go(rng: np.random.Generator) -> None:
@@ -149,6 +152,15 @@ def test_costs_that_are_infinite_for_some_pairs(rng: np.random.Generator) -> Non
     costs = costs_of(solved.problem)
     costs = np.where(costs < 0.64, costs, np.inf)
     assert max(marginal_errors(solved, costs)) <= 1e-6
+
+
+def test_the_usual_epsilon_is_of_finite_costs(rng: np.random.Generator) -> None:
+    x, y = rng.random((40, 2)), rng.random((50, 2))
+    costs = ((x[:, None] - y) ** 2).sum(-1)
+    usual = 0.05 * costs[costs < 0.64].mean()
+    np.testing.assert_allclose(
+        Problem(x, y, cost=near).epsilon, usual, rtol=sum_error(np.float64, 5000)
+    )
 
 
 @pytest.mark.parametrize("penalty", ["kl", "tv"])
@@ -190,6 +202,35 @@ def test_costs_that_are_no_numbers(rng: np.random.Generator) -> None:
 def test_parameters_that_are_wrong(how: dict[str, Any], words: str) -> None:
     with pytest.raises((ArgumentError, ShapeError), match=words):
         solve(Problem(np.zeros((5, 2)), np.ones((4, 2))), **how)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (
+            {"a": np.full((2, 5), [[0.2] * 5, [0.2, 0.2, 0.2, -1, 0.2]])},
+            r"-1.0 at \(1, 3\)\. A wei",
+        ),
+        ({"epsilon": np.ones(2)}, "epsilon > 0, one number"),
+        ({"epsilon": 0}, r"ot\.emd"),
+        ({"cost": np.ones((5, 4))}, "but got ndarray. Costs are not given as a matrix"),
+        ({"cost": "sqeuclid"}, "Did you mean 'sqeuclidean'"),
+        ({"y": np.ones((2, 4, 2), np.float32)}, "Convert one of them"),
+    ],
+    ids=["negative-in-batch", "epsilons", "no-epsilon", "matrix", "misspelt", "dtypes"],
+)
+def test_problems_that_are_wrong(how: dict[str, Any], words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        Problem(**{"x": np.zeros((2, 5, 2)), "y": np.ones((2, 4, 2))} | how)
+
+
+def test_results_are_shown_in_a_line() -> None:
+    solved = solve(Problem(np.zeros((300, 2)), np.ones((200, 2)), epsilon=0.5), tol=1e-6)
+    assert repr(solved.problem) == "Problem of 300 to 200 points, cost sqeuclidean, epsilon 0.5"
+    assert (
+        repr(solved)
+        == f"Transport of a {solved.problem}, {len(solved.errors)} iterations, converged"
+    )
 
 
 def test_what_is_no_problem() -> None:

@@ -117,6 +117,9 @@ def test_only_what_is_asked_for(measures: tuple[Tensor, ...]) -> None:
     assert x.grad is not None
     assert a.grad is y.grad is b.grad is None
     assert not divergence(x.detach(), y.detach()).requires_grad
+    # weights of NumPy are constants
+    (slope,) = torch.autograd.grad(divergence(x, y, (a / a.sum()).detach().numpy()), x)
+    torch.testing.assert_close(slope, x.grad)
     # by default epsilon is of the points, and a constant
     (slope,) = torch.autograd.grad(sinkhorn_divergence(x, y), x)
     assert torch.isfinite(slope).all()

@@ -156,6 +156,23 @@ def test_wrong_clouds_are_told(clouds: Clouds, rng: np.random.Generator) -> None
         model.fit([rng.random((2, 2)), np.full((2, 2), np.nan)])
 
 
+def test_forms_of_clouds_are_told(clouds: Clouds, rng: np.random.Generator) -> None:
+    model = TransportKernel(epsilon=EPSILON)
+    with pytest.raises(ShapeError, match=r"rows of several lengths.*cloud\[:, None\]"):
+        model.fit([rng.random(4), rng.random(5)])
+    with pytest.raises(ParameterError, match=r"one cloud is \[cloud\]"):
+        model.fit(clouds).transform(rng.random((7, 2)))
+
+
+def test_neighbours_take_divergences(rng: np.random.Generator) -> None:
+    """A cloud's from itself is rounded, and must not be below 0."""
+    clouds = rng.random((12, 9, 2)) + (np.arange(12) % 2)[:, None, None]
+    model = make_pipeline(
+        TransportKernel(output="divergence"), KNeighborsClassifier(1, metric="precomputed")
+    )
+    assert model.fit(clouds, np.arange(12)).score(clouds, np.arange(12)) == 1
+
+
 def test_it_tells_how_far_it_is(
     clouds: Clouds, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -256,6 +256,8 @@ def test_what_is_refused(solved: Transport, dtype: Any) -> None:
         [1.0] @ plan
     with pytest.raises(ArgumentError, match="random_state"):
         plan.conditional().sample(random_state="now")
+    with pytest.raises(DTypeError, match=r"a Plan, which is never stored\. Use \.dense\(\)"):
+        np.asarray(plan)
 
 
 def test_large_plans_are_not_stored() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
 import ot
 import pandas as pd
 import pytest
+from helpers import sum_error
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -98,6 +100,36 @@ def test_labels_may_be_words(data: Data) -> None:
     np.testing.assert_array_equal(
         model.fit(**named).transform(data["Xs"]), model.fit(**numbered).transform(data["Xs"])
     )
+
+
+@pytest.mark.parametrize(
+    "kind", [list, np.array, partial(np.array, dtype=object)], ids=["list", "array", "objects"]
+)
+def test_words_may_be_unknown(data: Data, kind: Any) -> None:
+    words = kind(["abc"[label] if label >= 0 else -1 for label in data["yt"]])
+    named = data | {"ys": ["a"] * 60, "yt": words}
+    numbered = data | {"ys": np.zeros(60, int)}
+    model = SinkhornTransport(epsilon=0.1, limit_max=2)
+    np.testing.assert_array_equal(
+        model.fit(**named).transform(data["Xs"]), model.fit(**numbered).transform(data["Xs"])
+    )
+
+
+def test_parameters_that_are_set_later_change_nothing(data: Data) -> None:
+    model = SinkhornTransport(epsilon=0.1).fit(data["Xs"], Xt=data["Xt"])
+    before = model.transform(data["Xs"])
+    model.set_params(cost="euclidean", reach=0.1, penalty="tv", epsilon=1.0)
+    np.testing.assert_array_equal(model.transform(data["Xs"]), before)
+
+
+def test_the_usual_epsilon_is_that_of_pairs_that_may_meet(data: Data) -> None:
+    model = SinkhornTransport().fit(**data)
+    costs = ot.dist(data["Xs"], data["Xt"])
+    may = (data["ys"][:, None] == data["yt"]) | (data["yt"] == -1)
+    np.testing.assert_allclose(
+        model.epsilon_, 0.05 * costs[may].mean(), rtol=sum_error(np.float64, 5000)
+    )
+    assert model.converged_
 
 
 def test_without_a_target_samples_are_smoothed(rng: np.random.Generator) -> None:
