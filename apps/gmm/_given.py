@@ -33,6 +33,15 @@ def given_floats(value: Any, shape: tuple[int, ...], name: str) -> Array | None:
     return array.astype(np.float64)
 
 
+def given_above(value: Any, shape: tuple[int, ...], least: float, name: str) -> Array:
+    """Return finite numbers of a shape that are all greater than another."""
+    array = given_floats(value, shape, name)
+    if array is None or not (array > least).all():
+        got = "None" if array is None else f"{array.min():.6g}"
+        raise ParameterError(expected(f"{name} greater than {least}", got))
+    return array
+
+
 def given_weights(value: Any, K: int, name: str = "weights_init") -> Array | None:
     """Return weights that add up to 1, None if there are none."""
     weights = given_floats(value, (K,), name)

@@ -7,43 +7,36 @@ likelihood with other constants: expectations under the posterior.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import digamma, gammaln
+from sklearn.utils.validation import check_array
 
 from georeduce.engine.errors import expected
 
-from ..common import NONE, POSITIVE_REAL, Array, ParameterError, Rule, is_real, one_of
+from ..common import (
+    FLOATS,
+    NONE,
+    POSITIVE_REAL,
+    Array,
+    ParameterError,
+    Rule,
+    check_parameters,
+    is_real,
+    one_of,
+    to_host,
+)
 from ._base import ARRAY, MixtureBase
-from ._given import given_covariances, given_floats
+from ._given import given_above, given_covariances, given_floats, given_mixture
+from ._parts import InParts
+from ._posterior import BayesianState, evidence, posterior
 from ._start import initial_moments
-from ._state import State, normalisation
+from ._state import State
 from ._steps import EPS, Moments, Steps
 from ._weights import WEIGHT_PRIORS, WeightPrior
 
 
-@dataclass(frozen=True)
-class BayesianState(State):
-    """Parameters of the posterior; masses are those of the samples.
-
-    Attributes
-    ----------
-    concentration : tuple of ndarray, or ndarray
-        Of the weights.
-    mean_precision : ndarray of shape (K,)
-        How many samples the means are worth.
-    degrees : ndarray of shape (K,) or ()
-        Degrees of freedom of the Wishart distributions.
-    """
-
-    concentration: Any
-    mean_precision: Array
-    degrees: Array
-
-
-class BayesianGaussianMixture(MixtureBase):
+class BayesianGaussianMixture(InParts):
     r"""Gaussian mixture with priors, fitted by variational inference.
 
     Components that the data does not need end with weights near zero, so that `n_components` is an
@@ -288,51 +281,12 @@ class BayesianGaussianMixture(MixtureBase):
             moments.masses, means, covariances, factor, singular, concentration, beta, degrees
         )
 
-    def _state(
-        self,
-        masses: Array,
-        means: Array,
-        covariances: Array,
-        factor: Array,
-        singular: Array,
-        concentration: Any,
-        beta: Array,
-        degrees: Array,
-    ) -> BayesianState:
-        """Return a state with the expected log-densities' constants."""
-        D = means.shape[1]
-        halves = (np.expand_dims(degrees, -1) - np.arange(D)) / 2
-        log_lambda = D * np.log(2) + digamma(halves).sum(axis=-1)
-        constants = (
-            self._weight_prior.log_mean(concentration)
-            + normalisation(self._kind, factor, D)
-            - D / 2 * np.log(degrees)
-            + (log_lambda - D / beta) / 2
-        )
-        return BayesianState(
-            masses,
-            means,
-            covariances,
-            factor,
-            constants,
-            singular,
-            concentration,
-            beta,
-            np.asarray(degrees),
-        )
+    def _state(self, *of: Any) -> BayesianState:
+        return posterior(self._kind, self._weight_prior, *of)
 
     def _bound(self, state: State, mean_log_density: float, entropy: float) -> float:
         assert isinstance(state, BayesianState)
-        kind, (K, D) = self._kind, state.means.shape
-        degrees = state.degrees
-        log_det = kind.log_det(state.factor, D) - D / 2 * np.log(degrees)
-        halves = (np.expand_dims(degrees, -1) - np.arange(D)) / 2
-        log_wishart = -(
-            degrees * log_det + degrees * D / 2 * np.log(2) + gammaln(halves).sum(axis=-1)
-        )
-        total = log_wishart.sum() * (K if kind.tied else 1)
-        weights = self._weight_prior.log_norm(state.concentration)
-        return float(entropy - total - weights - D / 2 * np.log(state.mean_precision).sum())
+        return evidence(self._kind, self._weight_prior, state, entropy)
 
     def _publish(self, state: State, centre: Array, dtype: Any) -> None:
         assert isinstance(state, BayesianState)
@@ -357,3 +311,76 @@ class BayesianGaussianMixture(MixtureBase):
             self.mean_precision_,
             np.asarray(self.degrees_of_freedom_),
         )
+
+    def _resume(self, steps: Steps) -> None:
+        if not hasattr(self, "mean_prior_"):
+            self._prepare(steps)
+        self._relative_prior = self.mean_prior_ - steps.centre
+
+    # --- Without a fit ------------------------------------------------------------------------
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weight_concentration: Any,
+        means: Any,
+        mean_precision: Any,
+        covariances: Any,
+        degrees_of_freedom: Any,
+        covariance_type: str = "full",
+        **params: Any,
+    ) -> BayesianGaussianMixture:
+        """Return a mixture with a given posterior, as if it had been fitted.
+
+        Parameters
+        ----------
+        weight_concentration : tuple of array-likes, or array-like, of shape (n_components,)
+            `weight_concentration_`: two arrays for a Dirichlet process, one for a Dirichlet
+            distribution; positive.
+        means : array-like of shape (n_components, n_features)
+            Expected means.
+        mean_precision : array-like of shape (n_components,)
+            How many samples the means are worth; positive.
+        covariances : array-like
+            Covariances, in the shape of `covariances_` for the type.
+        degrees_of_freedom : array-like of shape (n_components,), or float
+            Of the Wishart distributions, one number for tied types; more than n_features - 1.
+        covariance_type : str, default="full"
+            One of the types.
+        **params
+            Other parameters of the estimator.
+
+        Returns
+        -------
+        model : BayesianGaussianMixture
+            The mixture: it predicts, scores and samples; `warm_start` and `partial_fit` go on from
+            there.
+
+        Examples
+        --------
+        >>> from georeduce.apps.gmm import BayesianGaussianMixture
+        >>> model = BayesianGaussianMixture.from_parameters(
+        ...     ([9.0, 9.0], [9.0, 1.0]), [[0.0], [4.0]], [8.0, 8.0], [1.0, 1.0], [8.0, 8.0],
+        ...     "spherical", backend="numpy",
+        ... )
+        >>> model.predict([[1.0], [3.0]])
+        array([0, 1])
+        """
+        means = check_array(to_host(means), dtype=FLOATS)
+        K, D = means.shape
+        model = cls(n_components=K, covariance_type=covariance_type, **params)
+        check_parameters(model, model._rules)
+        prior = model._weight_prior
+        shape = np.shape(prior.concentration(np.zeros(K), 1.0))
+        concentration = given_above(weight_concentration, shape, 0, "weight_concentration")
+        precision = given_above(mean_precision, (K,), 0, "mean_precision")
+        sizes = () if model._kind.tied else (K,)
+        degrees = given_above(degrees_of_freedom, sizes, D - 1, "degrees_of_freedom")
+        of_weights = tuple(concentration) if len(shape) == 2 else concentration
+        shares = prior.mean(of_weights)
+        _, given, factor = given_mixture(shares, covariances, model._kind, K, D)
+        state = model._state(
+            shares, means.astype(np.float64), given, factor, np.zeros(1, bool), of_weights,
+            precision, degrees,
+        )  # fmt: skip
+        return model._as_given(state, means.dtype)

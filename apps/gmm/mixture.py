@@ -11,38 +11,23 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from .._arrays import at_home, validated
-from .._progress import Progress
-from ..common import (
-    FLOATS,
-    NONE,
-    POSITIVE_REAL,
-    Array,
-    Rule,
-    check_parameters,
-    to_host,
-)
+from ..common import FLOATS, NONE, POSITIVE_REAL, Array, Rule, check_parameters, to_host
 from ._base import ARRAY, MixtureBase
 from ._criteria import InformationCriteria
 from ._given import (
-    forget,
     given_factor,
     given_floats,
     given_mixture,
     given_weights,
     inverse,
 )
+from ._parts import InParts
 from ._start import initial_moments
 from ._state import State, normalisation
-from ._steps import EPS, Moments, Steps, centre_of
-
-CHUNK_ROWS = 1 << 17
-"""Samples of one step of ``partial_fit``."""
-DECAY = 0.6
-"""The t-th step of ``partial_fit`` moves the moments by t ** -DECAY."""
+from ._steps import EPS, Moments, Steps
 
 
-class GaussianMixture(InformationCriteria):
+class GaussianMixture(InParts, InformationCriteria):
     r"""Gaussian mixture, fitted by expectation maximization.
 
     .. math:: p(x) = \sum_{k=1}^K w_k N(x; m_k, \Sigma_k)
@@ -255,7 +240,7 @@ class GaussianMixture(InformationCriteria):
         )
         return self._state(weights, means - centre, covariances, factor)
 
-    # --- Without a fit, and in parts ----------------------------------------------------------
+    # --- Without a fit ------------------------------------------------------------------------
 
     @classmethod
     def from_parameters(
@@ -301,71 +286,4 @@ class GaussianMixture(InformationCriteria):
         check_parameters(model, model._rules)
         shares, given, factor = given_mixture(weights, covariances, model._kind, K, D)
         state = model._state(shares, means.astype(np.float64), given, factor)
-        model._publish(state, np.zeros(D), means.dtype)
-        model.n_features_in_ = D
-        model.converged_, model.n_iter_ = True, 0
-        model.lower_bound_, model.lower_bounds_ = -np.inf, []
-        return model
-
-    @at_home
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
-        """Improve the mixture by some samples, of which none need be seen again.
-
-        Stepwise EM: the moments under the responsibilities of a chunk of samples are averaged with
-        those of the chunks before, the t-th with the weight :math:`t^{-0.6}`. The first chunk is
-        fitted as by `fit`. Long arrays are taken in chunks, so that one that is mapped from a file
-        may be larger than memory.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            For scikit-learn's interface.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts.
-
-        Returns
-        -------
-        self : GaussianMixture
-            The mixture.
-        """
-        check_parameters(self, self._rules)
-        n = len(X)
-        if n <= CHUNK_ROWS:
-            self._step(X, sample_weight)
-            return self
-        how = self.verbose, self.verbose_interval, "Chunk"
-        with Progress("Chunks", -(-n // CHUNK_ROWS), *how) as progress:
-            for start in range(0, n, CHUNK_ROWS):
-                at = slice(start, start + CHUNK_ROWS)
-                weights = None if sample_weight is None else np.asarray(to_host(sample_weight))[at]
-                before: float = getattr(self, "lower_bound_", -np.inf)
-                self._step(X[at], weights)
-                forget(X)
-                change = self.lower_bound_ - before
-                progress.step(bound=f"{self.lower_bound_:.5f}", change=f"{change:.1e}")
-        return self
-
-    def _step(self, X: Any, sample_weight: Any) -> None:
-        """Do one step of stepwise EM."""
-        if not hasattr(self, "means_"):
-            self.fit(X, sample_weight=sample_weight)
-        X = validated(self, X, dtype=self.means_.dtype, reset=False)
-        weights = self._weights_of(X, sample_weight)
-        kept: Any = getattr(self, "_statistics", None)
-        known = kept is not None and kept[2] is self.means_  # not from before another fit
-        centre = kept[3] if known else centre_of(X)
-        steps = self._steps(X, centre, weights)
-        state = self._recall(centre)
-        steps.load(state.means, state.factor, state.constants)
-        sums = steps.expectation()
-        moments = steps.maximization()
-        new = moments.scaled(1 / steps.total)
-        t = 1 + (kept[1] if known else 0)
-        if known:
-            new = kept[0].blended(new, t**-DECAY, self._kind)
-        state = self._updated(new, self._floor(steps), steps.eps, state)
-        self._publish(state, centre, X.dtype)
-        self.lower_bound_ = steps.mean(sums)
-        self._statistics = (new, t, self.means_, centre)
+        return model._as_given(state, means.dtype)

@@ -17,7 +17,7 @@ from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
 
 from georeduce.apps.gmm import BayesianGaussianMixture, GaussianMixture, KMeans
-from georeduce.apps.gmm import mixture as module
+from georeduce.apps.gmm import _parts as module
 from georeduce.apps.gmm._covariances import COVARIANCES, Covariance
 from georeduce.apps.gmm._seeding import order_of, plus_plus
 from georeduce.engine.errors import ArgumentError
@@ -232,3 +232,60 @@ def test_names_of_features_are_kept(cls: Any, method: str, rng: np.random.Genera
         getattr(model, method)(X.rename(columns={"a": "other"}))
     plain = cls(n_components=2, tol=1.0, random_state=0, backend="numpy").fit(X.to_numpy())
     np.testing.assert_array_equal(getattr(model, method)(X), getattr(plain, method)(X.to_numpy()))
+
+
+@each_type
+@pytest.mark.parametrize("prior", ["dirichlet_process", "dirichlet_distribution"])
+def test_given_posteriors_are_those_that_were_fitted(
+    kind: str, prior: str, near: float, tools: Any, rng: np.random.Generator
+) -> None:
+    X = tools.blobs(rng)
+    how = {"weight_concentration_prior_type": prior, "random_state": 0}
+    fitted = BayesianGaussianMixture(n_components=3, covariance_type=kind, **how).fit(X)
+    model = BayesianGaussianMixture.from_parameters(
+        fitted.weight_concentration_, fitted.means_, fitted.mean_precision_, fitted.covariances_,
+        fitted.degrees_of_freedom_, kind, **how,
+    )  # fmt: skip
+    tools.same(model, fitted, "weights_", near)
+    np.testing.assert_allclose(model.score_samples(X), fitted.score_samples(X), rtol=near)
+    model.partial_fit(X)  # from the optimum, all of the samples lead back to it
+    loose = 0.05  # of the last iteration, which changed the bound by less than tol
+    np.testing.assert_allclose(model.means_, fitted.means_, rtol=loose, atol=loose)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("mean_precision", [0.0, 1.0], "mean_precision greater than 0, but got 0"),
+        ("degrees_of_freedom", [1.0, 3.0], "degrees_of_freedom greater than 1, but got 1"),
+        ("weight_concentration", [1.0, 3.0], "should have the shape of"),
+        ("covariances", [-1.0, 1.0], "positive definite covariances"),
+    ],
+)
+def test_given_posteriors_are_checked(name: str, value: Any, rule: str) -> None:
+    given = {
+        "weight_concentration": ([1.0, 2.0], [3.0, 4.0]), "means": np.eye(2),
+        "mean_precision": [1.0, 2.0], "covariances": [1.0, 1.0], "degrees_of_freedom": [3.0, 4.0],
+    }  # fmt: skip
+    with pytest.raises(ArgumentError, match=rule):
+        BayesianGaussianMixture.from_parameters(
+            **given | {name: value}, covariance_type="spherical"
+        )
+
+
+@each_type
+def test_posteriors_of_chunks_come_near_the_whole(
+    kind: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = 6 * np.eye(3)[rng.integers(0, 3, 6000)] + rng.normal(size=(6000, 3)) * [1.0, 0.5, 2.0]
+    monkeypatch.setattr(module, "CHUNK_ROWS", 500)
+    how = {"covariance_type": kind, "mean_prior": [0, 0, 0], "random_state": 0, "max_iter": 500}
+    how["tol"] = 1.0  # of a bound that is a sum over samples
+    parts = BayesianGaussianMixture(n_components=6, **how).partial_fit(X)
+    assert parts.mean_precision_.sum() == pytest.approx(len(X) + 6)  # each sample counts once
+    for _ in range(9):
+        parts.partial_fit(X)
+    whole = BayesianGaussianMixture(n_components=6, **how).fit(X)
+    # as in maximum likelihood, for 6 components
+    free = COVARIANCES[kind].count(6, 3) + 6 * 3 + 5
+    assert whole.score(X) - parts.score(X) < free / 500
