@@ -144,7 +144,7 @@ def _checked(problem: Problem) -> dict[str, Any]:
     if reach == (None, None):
         b = _balanced(a, b)
     cost = costs.resolve(problem.cost)
-    if problem.penalty not in PENALTIES:
+    if not isinstance(problem.penalty, str) or problem.penalty not in PENALTIES:
         guess = did_you_mean(str(problem.penalty), PENALTIES)
         what = f"penalty to be one of {sorted(PENALTIES)}"
         raise ParameterError(expected(what, repr(problem.penalty), guess))
