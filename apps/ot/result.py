@@ -87,5 +87,7 @@ class Transport:
     @cached_property
     def plan(self) -> Plan:
         """The plan, of shape (..., M, N), which is not stored: as accurate as its marginals."""
-        accuracy = min(DIGITS, float(self.errors[-1].max(initial=0))) if self.errors else DIGITS
+        accuracy = DIGITS
+        if self.errors and self.errors[-1].size:  # there may be no problem in a batch
+            accuracy = min(accuracy, float(self.errors[-1].max()))
         return Plan(self.problem, self.f, self.g, accuracy=accuracy)

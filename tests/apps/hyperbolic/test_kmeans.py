@@ -177,9 +177,9 @@ def test_empty_clusters_are_filled(rng: Any) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 def test_dtypes_are_kept(dtype: Any, rng: Any) -> None:
     X = blobs(rng)[0].astype(dtype)
-    for params in ({}, {"coordinates": "tangent"}):
-        found = model(**params).fit(X)
-        assert found.cluster_centers_.dtype == found.transform(X).dtype == dtype
+    for params, samples in (({}, X), ({"coordinates": "tangent"}, 3 * X)):
+        found = model(**params).fit(samples)
+        assert found.cluster_centers_.dtype == found.transform(samples).dtype == dtype
         assert found.labels_.dtype == np.int32
 
 
