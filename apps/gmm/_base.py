@@ -5,7 +5,7 @@ Knows no prior: a subclass says how the M-step's moments become parameters.
 
 from __future__ import annotations
 
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from georeduce.engine.arrays import kind_of
 from georeduce.engine.errors import warn
 
-from .._arrays import at_home, differentiable, put, validated, weighted_mean
+from .._arrays import at_home, differentiable, put, validated
+from .._methods import Mixture
 from .._progress import Progress
 from ..common import (
     BACKEND,
@@ -60,7 +61,7 @@ class CollapseWarning(ConvergenceWarning):  # type: ignore[misc]
     """Components of a fitted mixture stand on nothing, or on a single point."""
 
 
-class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[misc]
+class MixtureBase(Mixture, DensityMixin, BaseEstimator):  # type: ignore[misc]
     """A mixture of Gaussians fitted by EM, from the parameters of a subclass.
 
     It should be the case that memory beyond the data is that of a few numbers for each sample, and
@@ -244,25 +245,6 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
             more = f"; and {len(lost) - 10} others" if len(lost) > 10 else ""
             warn(f"Collapsed: {named}{more}. {_CURE}.", CollapseWarning)
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
-        """Fit, and return the most probable component of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            For scikit-learn's interface.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Indices of components.
-        """
-        return self.fit(X, y, sample_weight).predict(X)
-
     # --- What a fitted mixture says -----------------------------------------------------------
 
     def _samples(self, X: Any) -> Array:
@@ -337,27 +319,6 @@ class MixtureBase(DensityMixin, BaseEstimator, metaclass=ABCMeta):  # type: igno
         """
         sums: Array = self._pairs(self._samples(X)).logsumexp(axis=1, **running(self))[:, 0]
         return sums
-
-    @at_home
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the mean log-density of samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            For scikit-learn's interface.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts.
-
-        Returns
-        -------
-        log_likelihood : float
-            Mean of ``score_samples``.
-        """
-        scores = self.score_samples(X)
-        return weighted_mean(scores, checked_weights(sample_weight, len(scores)))
 
     @at_home
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:

@@ -19,12 +19,12 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine.backends._threads import thread_count
 from georeduce.engine.errors import expected, warn
 
-from .._arrays import at_home, put, returned, validated
+from .._arrays import at_home, put, validated
+from .._methods import Clusters
 from ..common import (
     BACKEND,
     BOOLEAN,
@@ -60,6 +60,7 @@ _CENTERS = Rule("an array of shape (n_clusters, n_features)", is_array_like)
 
 
 class KMeans(
+    Clusters,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     ClusterMixin,  # type: ignore[misc]
@@ -294,43 +295,6 @@ class KMeans(
     def _tell(line: str) -> None:
         print(f"KMeans: {line}")
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
-        """Find the centers, and return the index of the nearest one of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            For pipelines.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0.
-
-        Returns
-        -------
-        labels : array of shape (n_samples,)
-            Indices, int32.
-        """
-        self.fit(X, sample_weight=sample_weight)
-        labels: Array = returned(self.labels_, self._home)
-        return labels
-
-    @at_home
-    def predict(self, X: Any) -> Array:
-        """Return the index of the nearest center of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Indices, int32.
-        """
-        return self._nearest(self._checked(X))[1]
-
     @at_home
     def transform(self, X: Any) -> Array:
         """Return the distances of samples to all centers.
@@ -352,36 +316,6 @@ class KMeans(
             return np.where(at_origin, 1, squares / 2).astype(X.dtype)
         distances: Array = distances_to("euclidean", X, self.cluster_centers_)
         return distances.astype(X.dtype, copy=False)
-
-    @at_home
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return minus the inertia of samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            For pipelines.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0.
-
-        Returns
-        -------
-        score : float
-            Minus the weighted sum of squared (or of cosine) distances to the nearest centers.
-        """
-        X = self._checked(X)
-        weights = checked_weights(sample_weight, len(X))
-        distances = self._nearest(X)[0]
-        if weights is not None:
-            distances = distances * put(weights, distances)
-        return -float(distances.sum(dtype=np.float64))
-
-    def _checked(self, X: Any) -> Array:
-        check_is_fitted(self)
-        checked: Array = validated(self, X, reset=False)
-        return checked
 
     def _nearest(self, X: Array) -> tuple[Array, Array]:
         """Return squared (or cosine) distances to the nearest centers, and their indices."""

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from .._methods import InformationCriteria
 from ..common import FLOATS, NONE, POSITIVE_REAL, Array, Rule, check_parameters, to_host
 from ._base import ARRAY, MixtureBase
-from ._criteria import InformationCriteria
 from ._given import (
     given_factor,
     given_floats,
@@ -239,6 +239,10 @@ class GaussianMixture(InParts, InformationCriteria):
             for a in (self.weights_, self.means_, self.covariances_, self.precisions_cholesky_)
         )
         return self._state(weights, means - centre, covariances, factor)
+
+    def _n_parameters(self) -> int:
+        K, D = self.means_.shape
+        return int(self._kind.count(K, D) + K * D + K - 1)
 
     # --- Without a fit ------------------------------------------------------------------------
 

@@ -13,12 +13,12 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from georeduce.engine import Vi, Vj
 from georeduce.engine.errors import expected, warn
 
-from .._arrays import at_home, put, returned, validated
+from .._arrays import at_home, put, validated
+from .._methods import Clusters
 from ..common import (
     BACKEND,
     CALLABLE,
@@ -36,7 +36,6 @@ from ..common import (
     is_array_like,
     one_of,
     running,
-    to_host,
 )
 from ..gmm._points import given_centers
 from ..gmm._seeding import number_of_runs, order_of
@@ -47,6 +46,7 @@ _CENTERS = Rule("an array of shape (n_clusters, n_features)", is_array_like)
 
 
 class HyperbolicKMeans(
+    Clusters,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     ClusterMixin,  # type: ignore[misc]
@@ -235,43 +235,6 @@ class HyperbolicKMeans(
     def _tell(line: str) -> None:
         print(f"HyperbolicKMeans: {line}")
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
-        """Find the centers, and return the index of the nearest one of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            For pipelines.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0.
-
-        Returns
-        -------
-        labels : array of shape (n_samples,)
-            Indices, int32.
-        """
-        self.fit(X, sample_weight=sample_weight)
-        labels: Array = returned(self.labels_, self._home)
-        return labels
-
-    @at_home
-    def predict(self, X: Any) -> Array:
-        """Return the index of the nearest center of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Indices, int32.
-        """
-        return self._nearest(self._checked(X))[1]
-
     @at_home
     def transform(self, X: Any) -> Array:
         """Return the distances of samples to all centers.
@@ -296,35 +259,8 @@ class HyperbolicKMeans(
             parts.append(space._distance(rows, centers).dense().astype(X.dtype))
         return np.concatenate(parts)
 
-    @at_home
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return minus the inertia of samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            For pipelines.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0.
-
-        Returns
-        -------
-        score : float
-            Minus the weighted sum of squared distances to the nearest centers.
-        """
-        X = self._checked(X)
-        weights = checked_weights(sample_weight, len(X))
-        squares = to_host(self._nearest(X)[0]) ** 2
-        return -float(np.sum(squares if weights is None else squares * weights))
-
-    def _checked(self, X: Any) -> Array:
-        check_is_fitted(self)
-        checked: Array = validated(self, X, reset=False)
-        return checked
-
     def _nearest(self, X: Array) -> tuple[Array, Array]:
-        """Return distances to the nearest centers, and their indices."""
+        """Return squared distances to the nearest centers, and their indices."""
         samples = Samples(*points_of(self, X), None, running(self))
-        return samples.nearest(points_of(self, self.cluster_centers_)[1])
+        distances, labels = samples.nearest(points_of(self, self.cluster_centers_)[1])
+        return distances**2, labels

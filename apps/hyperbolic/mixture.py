@@ -14,7 +14,8 @@ from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import expected, warn
 
-from .._arrays import at_home, differentiable, put, validated, weighted_mean
+from .._arrays import at_home, differentiable, put, validated
+from .._methods import InformationCriteria
 from ..common import (
     BACKEND,
     N_JOBS,
@@ -38,7 +39,11 @@ from ._em import EM, STARTS, State, log_densities
 from ._gaussian import drawn
 
 
-class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
+class RiemannianGaussianMixture(
+    InformationCriteria,
+    DensityMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     r"""Mixture of isotropic Gaussians in hyperbolic space.
 
     .. math:: p(x) = \sum_k w_k \, \frac{\exp(-d(x, m_k)^2 / 2 \sigma_k^2)}{\zeta_D(\sigma_k)}
@@ -247,25 +252,6 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
         labels: Array = self._pairs(X)[0].argmax(axis=1, **running(self))[:, 0]
         return labels.astype(np.intp, copy=False)
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
-        """Fit, and return the most probable Gaussian of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            For pipelines.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Indices.
-        """
-        return self.fit(X, y, sample_weight).predict(X)
-
     @at_home
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each Gaussian for each sample.
@@ -309,27 +295,6 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
         return found
 
     @at_home
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the mean log-density of samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : Ignored
-            For pipelines.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts.
-
-        Returns
-        -------
-        log_likelihood : float
-            Mean of ``score_samples``.
-        """
-        scores = self.score_samples(X)
-        return weighted_mean(scores, checked_weights(sample_weight, len(scores)))
-
-    @at_home
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
         """Draw samples from the mixture.
 
@@ -363,34 +328,3 @@ class RiemannianGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[mi
     def _n_parameters(self) -> int:
         K, D = self.means_.shape
         return int(K * (D - COORDINATES[self.coordinates].model.more) + K + K - 1)
-
-    def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion, the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        bic : float
-            The criterion.
-        """
-        n = len(X)
-        return float(-2 * self.score(X) * n + self._n_parameters() * np.log(n))
-
-    def aic(self, X: Any) -> float:
-        """Return Akaike's information criterion, the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        aic : float
-            The criterion.
-        """
-        return float(-2 * self.score(X) * len(X) + 2 * self._n_parameters())
