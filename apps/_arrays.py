@@ -13,6 +13,7 @@ import functools
 import importlib
 import inspect
 import sys
+import typing
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -75,7 +76,7 @@ def _at_home(method: M, follow: bool) -> M:
                 return self
             return returned(result, home)
 
-    return untraced(functools.wraps(method)(inside))  # type: ignore[return-value]
+    return untraced(typing.cast(M, functools.wraps(method)(inside)))
 
 
 def untraced(function: M) -> M:
@@ -89,7 +90,7 @@ def untraced(function: M) -> M:
         run = _torch().compiler.disable(function) if "torch._dynamo" in sys.modules else function
         return run(*args, **kwargs)
 
-    return not_traced(there)  # type: ignore[return-value]
+    return not_traced(typing.cast(M, there))
 
 
 def _home_of(X: Any) -> Home:
@@ -111,15 +112,23 @@ def _lent(X: Any, estimator: Any, stack: ExitStack) -> Any:
     if library_of(X) == "torch":
         if X.device.type == "cuda":
             autograd = importlib.import_module("georeduce.engine.autograd")
-            cupy = stack.enter_context(autograd.on_stream(X.device))
-            return cupy.from_dlpack(X.detach().resolve_neg())
-        X = X.numpy(force=True)
+            stack.enter_context(autograd.on_stream(X.device))
+        X = native(X)
     x: Any
     for x in (X, getattr(estimator, "_fit_X", None)):
         if library_of(x) == "cupy":
             stack.enter_context(sys.modules["cupy"].cuda.Device(x.device.id))
             break
     return X
+
+
+def native(x: Any) -> Any:
+    """Return an array of any library as NumPy's or CuPy's on its device, without a copy."""
+    if library_of(x) != "torch":
+        return x
+    if x.device.type == "cpu":
+        return x.numpy(force=True)
+    return importlib.import_module("cupy").from_dlpack(x.detach().resolve_neg())
 
 
 def _torch() -> Any:

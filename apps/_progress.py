@@ -22,6 +22,10 @@ class Progress:
         Iterations between two figures.
     step : str
         What an iteration is called.
+    done : int
+        How many have been done before.
+    whole : bool
+        Whether `total` is how many there are, so that the time left can be told.
     """
 
     def __init__(
@@ -31,9 +35,11 @@ class Progress:
         level: bool | int,
         interval: int = 1,
         step: str = "Iteration",
+        done: int = 0,
+        whole: bool = False,
     ) -> None:
         self.title, self.total, self.level, self.interval = title, total, int(level), interval
-        self.name, self.count = step, 0
+        self.name, self.count, self.done, self.whole = step, done, done, whole
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
@@ -42,7 +48,7 @@ class Progress:
             with suppress(ImportError):
                 from tqdm import tqdm
 
-                self.bar = tqdm(total=self.total, desc=self.title, unit="it")
+                self.bar = tqdm(total=self.total, initial=self.done, desc=self.title, unit="it")
             if self.bar is None:
                 print(self.title)
         return self
@@ -54,11 +60,14 @@ class Progress:
             return
         if self.bar is not None:
             self.bar.update()
-        if self.count % self.interval == 0:
+        if self.count % self.interval == 0 or (self.whole and self.count == self.total):
             if self.bar is not None:
                 self.bar.set_postfix(figures)
             else:
                 now = perf_counter()
+                if self.whole and self.total is not None:
+                    left = (now - self.began) / (self.count - self.done) * (self.total - self.count)
+                    figures["left"] = f"{left:.0f}s"
                 told = "".join(f"\t {name} {figure}" for name, figure in figures.items())
                 more = f"\t time lapse {now - self.seen:.5f}s{told}"
                 print(f"  {self.name} {self.count}" + (more if self.level > 1 else ""))

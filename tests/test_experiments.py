@@ -135,6 +135,7 @@ def test_lines_kept_are_complete() -> None:
         elif "unit" in line:
             needed = {"value", "limit"}
         else:
+            assert line["experiment"] == "ot", line
             needed = {"sizes", "dtype"}
             assert any("seconds" in name for name in line), line
         assert set(line) >= needed | {"experiment", "commit", "machine", "versions"}, line

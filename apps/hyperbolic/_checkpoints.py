@@ -31,13 +31,13 @@ def write(file: Path, arrays: dict[str, Array], random: np.random.RandomState, k
     """Write a state: a whole file, or, if that fails, the one before."""
     name, words, position, has_gauss, gauss = random.get_state(legacy=True)
     assert name == "MT19937", "what RandomState is"
-    state = {"key": np.array(key), "words": np.asarray(words)}
+    state: dict[str, Any] = {"key": np.array(key), "words": np.asarray(words), **arrays}
     state["position"] = np.array([position, has_gauss])
     state["gauss"] = np.array(gauss)
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with beside.open("wb") as out:
-            np.savez(out, **state, **arrays)  # type: ignore[arg-type]
+            np.savez(out, **state)
         beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)

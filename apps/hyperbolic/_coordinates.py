@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from georeduce.engine import GeoreduceWarning
 from georeduce.engine.arrays import cast
-from georeduce.engine.errors import warn
+from georeduce.engine.errors import expected, warn
 
 from ..common import Array, Rule, is_real, one_of
 from ._arrays import FLOAT64, apply, join, length, unit
@@ -107,9 +108,10 @@ def tell_of_points(estimator: Any, X: Array) -> None:
     R = PoincareBall(estimator.curvature).radius
     largest = float(length(cast(X, FLOAT64)).max())
     if NEAR * R < largest < R:
-        warn("Expected tangent vectors at the centre, as coordinates is 'tangent', but got samples "
-             f"of norms up to {largest:.6g} that lie inside of the ball of radius {R:.4g}. Points "
-             "of it, such as an embedding's, are coordinates='ball'.", UserWarning)  # fmt: skip
+        what = "tangent vectors at the centre, as coordinates is 'tangent'"
+        got = f"samples of norms up to {largest:.6g} that lie inside of the ball of radius {R:.4g}"
+        cure = "Points of it, such as an embedding's, are coordinates='ball'."
+        warn(expected(what, got, cure), GeoreduceWarning)
 
 
 def samples_of(estimator: Any, points: Array, dtype: Any) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
+from georeduce.engine import GeoreduceWarning
 from georeduce.engine.errors import expected, warn
 
 from ..common import Array, ParameterError
@@ -109,7 +110,7 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
     if loops.any():
         name = nodes.tolist()[ends[loops][0, 0]]
         warn(f"Expected edges between different nodes: left out {loops.sum()} from a node to "
-             f"itself, such as {name!r}.", UserWarning)  # fmt: skip
+             f"itself, such as {name!r}.", GeoreduceWarning)  # fmt: skip
         ends = ends[~loops]
         weights = None if weights is None else weights[~loops]
     if not len(ends):
@@ -126,7 +127,7 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
     relations.sum_duplicates()
     if weights is None and relations.nnz < len(ends):
         repeated = len(ends) - relations.nnz
-        warn(f"Expected every edge once: left out {repeated} that came again.", UserWarning)
+        warn(f"Expected every edge once: left out {repeated} that came again.", GeoreduceWarning)
         relations.data[:] = 1
     if closure:
         if weights is not None:
@@ -236,16 +237,24 @@ def _networkx(X: Any) -> tuple[Array, Array, Array | None]:
     return names_of(index), ends, weights if weighted else None
 
 
+APART = (
+    "Nodes that no path joins have none: embed the parts of a graph by themselves, or put a "
+    "distance in, such as twice the largest one."
+)
+
+
 def read_distances(X: Array) -> Array:
     """Return a matrix of distances (n, n), checked: symmetric, >= 0, 0 on the diagonal."""
     if X.shape[0] != X.shape[1]:
         raise ParameterError(expected("a square matrix of distances", f"shape {X.shape}"))
-    for wrong, what in (
-        (X < 0, "distances >= 0"),
-        (np.diag(np.diag(X) != 0), "distances of 0 on the diagonal"),
-        (~np.isclose(X, X.T), "a symmetric matrix of distances"),
+    for wrong, what, cure in (
+        (np.isnan(X), "distances that are numbers", ""),
+        (np.isinf(X), "finite distances", APART),
+        (X < 0, "distances >= 0", ""),
+        (np.diag(np.diag(X) != 0), "distances of 0 on the diagonal", ""),
+        (~np.isclose(X, X.T), "a symmetric matrix of distances", ""),
     ):
         if wrong.any():
             i, j = np.argwhere(wrong)[0]
-            raise ParameterError(expected(what, f"{X[i, j]} in row {i}, column {j}"))
+            raise ParameterError(expected(what, f"{X[i, j]} in row {i}, column {j}", cure))
     return X

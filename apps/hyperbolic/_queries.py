@@ -5,6 +5,7 @@ Knows nothing of how it was found.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ from .evaluation import Ranking, ranking, ranks
 from .hyperboloid import Hyperboloid
 
 
-class Queries:
+class Queries(ABC):
     """Questions to points with names."""
 
     embedding_: Array
@@ -284,6 +285,6 @@ class Queries:
             return ranking(x, trained, **running(self))
         return ranking(x, self._relations(X), trained, **running(self))
 
+    @abstractmethod
     def _relations(self, X: Any) -> Any:
         """Return relations between known nodes as a matrix; the estimator knows how to read."""
-        raise NotImplementedError

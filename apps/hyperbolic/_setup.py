@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
+from georeduce.engine import GeoreduceWarning
 from georeduce.engine.errors import expected, warn
 
 from ..common import FLOATS, Array, ParameterError, running, to_host
@@ -55,13 +56,14 @@ def problem_of(estimator: Any, X: Any) -> Any:
     if not metric:
         graph = read_graph(X, kind, estimator.closure)
         return Relations(graph, loss, estimator.n_negatives, run)
-    X = validate_data(estimator, to_host(X), dtype=FLOATS, order="C")
+    finite = kind != "distances"  # which have a sentence of their own
+    X = validate_data(estimator, to_host(X), dtype=FLOATS, order="C", ensure_all_finite=finite)
     if kind == "distances":
         X = read_distances(X)
     elif estimator.input == "auto" and _is_of_pairs(X):
         warn(f"Expected points, as input is 'auto', but got a matrix of shape {X.shape} with zeros "
              "on its diagonal, as distances and adjacencies have. Name what X is by input: "
-             "'distances', 'adjacency' or 'points'.", UserWarning)  # fmt: skip
+             "'distances', 'adjacency' or 'points'.", GeoreduceWarning)  # fmt: skip
     return Distances(X, kind == "distances", estimator.scale, estimator.max_radius, run)
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from georeduce.engine import GeoreduceError
 from georeduce.engine.errors import expected
 
+from .._progress import Progress
 from ..common import Array
 from . import _checkpoints
 from ._points import Placed
-from ._progress import Progress
 from ._schedule import Schedule
 
 
@@ -93,17 +93,23 @@ class Training:
             self._resume(self.checkpoint)
         n_batches = -(-len(self.rows) // self.batch_size)
         told: dict[str, float] = {}
-        with self.points.workers, Progress(self.verbose, self.max_iter, self.epoch) as progress:
+        every = max(1, self.verbose)
+        level = 2 if self.verbose else 0
+        progress = Progress(
+            "PoincareEmbedding", self.max_iter, level, every, "Epoch", done=self.epoch, whole=True
+        )
+        with self.points.workers, progress:
             while self.epoch < self.max_iter and self.idle < self.n_iter_no_change:
                 order = self.rows[self.random.permutation(len(self.rows))]
                 total = 0.0
                 for number, batch in enumerate(np.array_split(order, n_batches), start=1):
                     total += self._update(np.sort(batch), self.epoch + number / n_batches)
                 self._end(total / self.terms)
-                if progress.is_due(self.epoch):
+                if self.verbose and (self.epoch % every == 0 or self.epoch == self.max_iter):
                     told = self.figures(self.points)
                     self.ranks += [(self.epoch, rank) for rank in told.values()]
-                progress.step(self.epoch, {"loss": self.curve[-1], **told})
+                figures = {"loss": self.curve[-1], **told}
+                progress.step(**{name: f"{value:.4g}" for name, value in figures.items()})
 
     def _update(self, rows: Array, epochs: float) -> float:
         """Make the step that ends after so many epochs, and return the loss of its rows."""

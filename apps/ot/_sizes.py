@@ -9,7 +9,8 @@ import numpy as np
 from georeduce.engine import DTypeError, ShapeError
 from georeduce.engine.arrays import cast, to_numpy
 
-from ._arrays import namespace, native
+from .._arrays import native
+from ._arrays import namespace
 from .problem import Problem
 
 SAMPLE = 64

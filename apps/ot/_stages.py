@@ -23,7 +23,8 @@ from georeduce.engine import ShapeError
 from georeduce.engine.arrays import cast
 from georeduce.engine.errors import expected
 
-from ._arrays import namespace, native
+from .._arrays import native
+from ._arrays import namespace
 from ._sizes import DOUBLE, MARGIN, SINGLE, Sizes
 from ._softmin import Softmin
 from .problem import Problem

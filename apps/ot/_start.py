@@ -16,8 +16,9 @@ from georeduce.engine import ShapeError
 from georeduce.engine.arrays import check_array, from_numpy, kind_of, to_numpy
 from georeduce.engine.errors import expected
 
+from .._arrays import native
 from ..common import Array, ParameterError
-from ._arrays import namespace, native
+from ._arrays import namespace
 from ._sizes import DOUBLE
 from ._stages import Stage, carried
 from .problem import Problem

@@ -16,8 +16,9 @@ import numpy as np
 from georeduce.engine.arrays import cast
 from georeduce.engine.errors import expected
 
+from .._arrays import native
 from ..common import ParameterError
-from ._arrays import namespace, native
+from ._arrays import namespace
 from ._penalties import Balanced, Penalty
 from ._softmin import Softmin
 from .problem import SAME_MASS, Problem

@@ -22,8 +22,9 @@ from georeduce.engine import ConvergenceWarning, ShapeError
 from georeduce.engine.arrays import check_array, to_numpy
 from georeduce.engine.errors import expected, warn
 
+from .._arrays import native
 from ..common import BOOLEAN, POSITIVE_INTEGER, POSITIVE_REAL, RANDOM_STATE, ParameterError
-from ._arrays import at_home, constant, namespace, native
+from ._arrays import at_home, constant, namespace
 from .problem import Problem
 from .solver import solve
 

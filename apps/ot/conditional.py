@@ -20,8 +20,9 @@ from sklearn.utils import check_random_state
 from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.arrays import cast
 
+from .._arrays import native
 from ..common import RANDOM_STATE
-from ._arrays import at_home, namespace, native
+from ._arrays import at_home, namespace
 
 if TYPE_CHECKING:
     from .plan import Plan

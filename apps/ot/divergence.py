@@ -5,13 +5,14 @@ PyTorch's tensors get derivatives, see `_gradients.py`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from georeduce.engine.arrays import library_of
-from georeduce.engine.errors import expected
+from georeduce.engine.errors import did_you_mean, expected
 
 from .._arrays import untraced
 from ..common import ParameterError
@@ -91,6 +92,7 @@ def transport_value(
     >>> print(f"{transport_value(x, y, epsilon=1e-3, tol=1e-6):.3f}")  # 6.5 and epsilon log(2)
     6.501
     """
+    _check(how)
     given = {"cost": cost, "epsilon": epsilon, "reach": reach, "penalty": penalty}
     return _loss(partial(_value, given, how), x, y, a, b)
 
@@ -150,8 +152,25 @@ def sinkhorn_divergence(
     >>> print(f"{sinkhorn_divergence(x, x + 1):.4f}")  # of a translation, the squared distance
     2.0000
     """
+    _check(how)
     given = {"cost": cost, "epsilon": epsilon, "reach": reach, "penalty": penalty}
     return _loss(partial(_divergence, given, how), x, y, a, b)
+
+
+KEYWORDS = tuple(inspect.signature(solve).parameters)[1:]
+GEOMLOSS = {
+    "blur": "For the cost |x - y|^2 GeomLoss's blur is epsilon=2 * blur**2; see the notes.",
+    "p": "GeomLoss's p=2 is cost='sqeuclidean', halved, and p=1 is cost='euclidean'.",
+}
+
+
+def _check(how: dict[str, Any]) -> None:
+    """Raise if what is meant for `solve` is no keyword of it."""
+    for name in how:
+        if name not in KEYWORDS:
+            known = [*KEYWORDS, "cost", "epsilon", "reach", "penalty"]
+            cure = GEOMLOSS.get(name) or did_you_mean(name, known)
+            raise ParameterError(expected(f"keywords among {known}", repr(name), cure))
 
 
 def _loss(of: Any, x: Any, y: Any, a: Any, b: Any) -> Any:

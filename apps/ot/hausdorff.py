@@ -12,7 +12,7 @@ from georeduce.engine.errors import expected
 
 from .._arrays import untraced
 from ..common import ParameterError
-from ._arrays import at_home, library
+from ._arrays import at_home, namespace
 from .problem import Problem
 
 
@@ -68,7 +68,7 @@ def hausdorff(
         if not bool((weights > 0).any(-1).all()):
             raise ParameterError(expected(f"a point of positive weight in {name}", "none"))
     how = {"backend": backend, "n_threads": n_threads}
-    axis, xp = x.ndim - 2, library(x)
+    axis, xp = x.ndim - 2, namespace(x)
     C = problem.cost.between(x, y)
     of_x = _without(C, problem.b, Vj, x).min(axis=axis + 1, **how)[..., 0]
     of_y = _without(C, problem.a, Vi, x).min(axis=axis, **how)[..., 0]

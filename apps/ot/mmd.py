@@ -14,9 +14,9 @@ from georeduce.engine import LazyTensor, Vi, Vj
 from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import did_you_mean, expected
 
-from .._arrays import untraced
+from .._arrays import native, untraced
 from ..common import POSITIVE_REAL, ParameterError
-from ._arrays import at_home, library, native
+from ._arrays import at_home, namespace
 from .problem import SAME_MASS, Problem
 
 
@@ -117,7 +117,7 @@ def squared_mmd(
     problem = Problem(x, y, a, b, epsilon=1.0, reach=1.0)
     if known.conditional:
         _same_mass(problem)
-    xp, dtype = library(x), kind_of(x)[0]
+    xp, dtype = namespace(x), kind_of(x)[0]
     z = xp.concatenate([x, y], axis=-2)
     w = xp.concatenate([_weights(a, problem.a, x), -_weights(b, problem.b, x)], axis=-1)
     w = cast(w, dtype)

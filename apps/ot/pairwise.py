@@ -84,7 +84,8 @@ class _Solver:
         masses, others = (np.array([w.sum() for _, w in clouds]) for clouds in (first, second))
         unequal = self.problem["epsilon"] / 2 * (masses[i] - others[j]) ** 2
         biased = self.values(first, second, pairs)
-        return biased - (own[0][i] + own[1][j]) / 2 + unequal  # type: ignore[no-any-return]
+        debiased: Array = biased - (own[0][i] + own[1][j]) / 2 + unequal
+        return debiased
 
 
 def _batches(
@@ -106,7 +107,7 @@ def _usual_epsilon(clouds: Sequence[Cloud], **problem: Any) -> float:
     """Return the regularisation that all clouds together would have as one."""
     points, weights = (np.concatenate(parts) for parts in zip(*clouds, strict=True))
     weights = weights / len(clouds)
-    return Problem(points, points, weights, weights, **problem).epsilon  # type: ignore[no-any-return]
+    return float(Problem(points, points, weights, weights, **problem).epsilon)
 
 
 class TransportKernel(

@@ -19,8 +19,9 @@ from georeduce.engine import DTypeError, LazyTensor, ShapeError, Vi, Vj
 from georeduce.engine.arrays import cast, check_array, kind_of
 from georeduce.engine.errors import expected
 
+from .._arrays import native
 from ..common import ParameterError
-from ._arrays import at_home, constant, namespace, native
+from ._arrays import at_home, constant, namespace
 from .conditional import Conditional
 from .problem import Problem
 

@@ -21,9 +21,10 @@ from georeduce.engine import LazyTensor, ShapeError, Vj
 from georeduce.engine.arrays import check_array, kind_of
 from georeduce.engine.errors import did_you_mean, expected
 
+from .._arrays import native
 from ..common import ParameterError, is_real
 from . import costs
-from ._arrays import namespace, native
+from ._arrays import namespace
 from ._penalties import PENALTIES, Balanced, Penalty
 
 RELATIVE = 0.05

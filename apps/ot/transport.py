@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from georeduce.engine.arrays import cast
 from georeduce.engine.errors import expected
 
-from .._arrays import at_home, put, together, validated
+from .._arrays import at_home, native, put, together, validated
 from ..common import (
     BACKEND,
     CALLABLE,
@@ -41,7 +41,6 @@ from ..common import (
     running_as,
     to_host,
 )
-from ._arrays import native
 from ._labels import UNKNOWN, codes_of, labelled, with_label
 from ._penalties import PENALTIES
 from ._pots_names import called_as_pots

@@ -190,6 +190,16 @@ def test_the_hausdorff_distance_is_scipys(measures: Measures) -> None:
         np.testing.assert_allclose(back, expected**2, rtol=8 * eps(np.float64))
 
 
+@pytest.mark.parametrize("loss", [sinkhorn_divergence, transport_value])
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [("blur", r"epsilon=2 \* blur\*\*2"), ("max_iters", "Did you mean 'max_iter'")],
+)
+def test_keywords_of_others_are_told(measures: Measures, loss: Any, name: str, cure: str) -> None:
+    with pytest.raises(ArgumentError, match=rf"keywords among .* but got '{name}'.*{cure}"):
+        loss(*measures, **{name: 0.1})
+
+
 def test_clouds_have_points(measures: Measures) -> None:
     x, y, a, b = measures
     with pytest.raises(ArgumentError, match="a point of positive weight in y, but got none"):
