@@ -308,7 +308,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Any, str]] = {
     "apart": (
         {"input": "distances"}, np.where(np.eye(2), 0, np.inf), "finite distances.*no path joins"
     ),
-    "NaN distance": ({"input": "distances"}, np.full((2, 2), np.nan), "are numbers, but got nan in r"),
+    "NaN distance": ({"input": "distances"}, np.full((2, 2), np.nan), "but got nan in row 0"),
     "negative": ({"input": "distances"}, -np.ones((2, 2)), "distances >= 0, but got -1.0 in row 0"),
     "no distances": ({"input": "distances"}, np.ones((2, 3)), "a square matrix of distances"),
     "too far": ({"input": "distances", "scale": 1.0}, 30 * (1 - np.eye(2)), "Lower scale"),
