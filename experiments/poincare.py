@@ -13,9 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from experiments import harness, poincare_figure, poincare_speed, wordnet
-from georeduce.apps.hyperbolic import PoincareEmbedding
+from georeduce.apps.hyperbolic import PoincareEmbedding, ranking
 from georeduce.apps.hyperbolic.disk import direct
-from georeduce.apps.hyperbolic.evaluation import ranking
 
 Line = dict[str, Any]
 PAPER = "Nickel and Kiela 2017"

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import harness, wordnet
-from georeduce.apps.hyperbolic import PoincareEmbedding
-from georeduce.apps.hyperbolic.disk import draw_disk
+from georeduce.apps.hyperbolic import PoincareEmbedding, draw_disk
 
 RADIUS = 7.0
 """Of the ball: in a larger one most nodes would stand on the circle."""

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from experiments import harness, wordnet
-from georeduce.apps.hyperbolic import PoincareBall, PoincareEmbedding
+from georeduce.apps.hyperbolic import PoincareBall, PoincareEmbedding, ranks
 from georeduce.apps.hyperbolic._setup import problem_of, training_of
-from georeduce.apps.hyperbolic.evaluation import ranks
 from georeduce.apps.knn import NearestNeighbors
 
 NEGATIVES = 10

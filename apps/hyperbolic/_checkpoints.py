@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 from georeduce.engine.errors import expected
 
 from ..common import Array, ParameterError
+from ._files import BROKEN, stored, whole
 
 
 def fingerprint(parameters: dict[str, Any], arrays: list[Array]) -> str:
@@ -34,13 +33,8 @@ def write(file: Path, arrays: dict[str, Array], random: np.random.RandomState, k
     state: dict[str, Any] = {"key": np.array(key), "words": np.asarray(words), **arrays}
     state["position"] = np.array([position, has_gauss])
     state["gauss"] = np.array(gauss)
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as out:
-            np.savez(out, **state)
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole(file) as out:
+        np.savez(out, **state)
 
 
 def read(file: Path, random: np.random.RandomState, key: str) -> dict[str, Array]:
@@ -52,11 +46,10 @@ def read(file: Path, random: np.random.RandomState, key: str) -> dict[str, Array
         If the file is no checkpoint, or one of another training.
     """
     try:
-        with np.load(file) as stored:
-            arrays = dict(stored)
+        arrays = stored(file)
         found = str(arrays.pop("key"))
         words, position, gauss = (arrays.pop(word) for word in ("words", "position", "gauss"))
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except BROKEN as error:
         cure = "Name another file, or remove it."
         raise ParameterError(expected(f"a checkpoint in {file}", "another file", cure)) from error
     if found != key:

@@ -1,10 +1,18 @@
-"""Embeddings in files: arrays of NumPy with all that was learnt, or text in word2vec's format."""
+"""Embeddings in files: arrays of NumPy with all that was learnt, or text in word2vec's format.
+
+Files are written whole or not at all.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +21,28 @@ from georeduce.engine.errors import expected
 
 from ..common import Array, ParameterError
 from ._graphs import names_of
+
+BROKEN = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises for files that are not, or no longer, arrays that it has written."""
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[IO[bytes]]:
+    """Open a file to write: what is there before stays until all is written."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as out:
+            yield out
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def stored(file: Path) -> dict[str, Array]:
+    """Return the arrays of a file; if it is none of NumPy's, raise one of `BROKEN`."""
+    # opened here, as NumPy 2.3 does not close what it cannot read
+    with file.open("rb") as opened, np.load(opened) as arrays:
+        return dict(arrays)
 
 
 def is_text(file: Path) -> bool:
@@ -26,10 +56,10 @@ def write_text(file: Path, nodes: Array, x: Array) -> None:
         if not str(name) or any(c.isspace() for c in str(name)):
             cure = "Save to a file that ends in .npz."
             raise ParameterError(expected("names without white space", repr(name), cure))
-    with file.open("w", encoding="utf-8") as out:
-        out.write(f"{len(x)} {x.shape[1]}\n")
+    with whole(file) as out:
+        out.write(f"{len(x)} {x.shape[1]}\n".encode())
         for name, row in zip(nodes.tolist(), x.tolist(), strict=True):
-            out.write(f"{name} {' '.join(map(repr, row))}\n")
+            out.write(f"{name} {' '.join(map(repr, row))}\n".encode())
 
 
 def read_text(file: Path) -> tuple[Array, Array]:
@@ -63,21 +93,22 @@ def write_arrays(file: Path, told: dict[str, Any], nodes: Array, arrays: dict[st
         else:
             flat[name] = array
     text = json.dumps({"parameters": told, "nodes": nodes.tolist()})
-    with file.open("wb") as out:
+    with whole(file) as out:
         np.savez_compressed(out, text=np.array(text), **flat)
 
 
 def read_arrays(file: Path) -> tuple[dict[str, Any], Array, dict[str, Any]]:
     """Return parameters, names and arrays of a file of `write_arrays`."""
     try:
-        with np.load(file) as stored:
-            arrays = dict(stored)
+        arrays: dict[str, Any] = stored(file)
         told = json.loads(str(arrays.pop("text")))
         nodes = names_of(told["nodes"])
         parts = {name.partition(".")[0] for name in arrays if "." in name}
         for name in parts:
             entries = tuple(arrays.pop(f"{name}.{part}") for part in ("data", "indices", "indptr"))
             arrays[name] = sparse.csr_array(entries, shape=(len(nodes), len(nodes)))
-    except (ValueError, KeyError, EOFError) as error:
+        if arrays["embedding"].shape[:1] != nodes.shape:
+            raise ValueError(f"{len(nodes)} nodes at points {arrays['embedding'].shape}")
+    except BROKEN as error:
         raise ParameterError(expected(f"a saved embedding in {file}", str(error))) from error
     return told["parameters"], nodes, arrays

@@ -105,7 +105,8 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
     """
     n = len(nodes)
     if n < 2:
-        raise ParameterError(expected("at least two nodes", f"n_samples = {n}"))
+        got = f"only {nodes.tolist()[0]!r}" if n else "none"
+        raise ParameterError(expected("at least two nodes", got))
     loops = ends[:, 0] == ends[:, 1]
     if loops.any():
         name = nodes.tolist()[ends[loops][0, 0]]
@@ -208,7 +209,13 @@ def names_of(names: Iterable[Any]) -> Array:
 
 def _adjacency(X: Any) -> tuple[Array, Array, Array | None]:
     dense = not sparse.issparse(X)
-    matrix: Any = check_array(X, dtype=np.float64, accept_sparse="coo", input_name="X")
+    matrix: Any = check_array(
+        X,
+        dtype=np.float64,
+        accept_sparse="coo",
+        ensure_all_finite=False,  # weights have a sentence of their own
+        input_name="X",
+    )
     if matrix.shape[0] != matrix.shape[1]:
         what = "a square adjacency, sparse or dense, of shape (n_nodes, n_nodes)"
         got = f"a {'dense' if dense else 'sparse'} matrix of shape {matrix.shape}"

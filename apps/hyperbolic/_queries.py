@@ -6,7 +6,7 @@ Knows nothing of how it was found.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,15 +37,17 @@ class Queries(ABC):
 
     def _index(self, node: Any) -> int:
         """Return the row of a node's name."""
+        return self._rows([node])[0]
+
+    def _rows(self, nodes: list[Any]) -> list[int]:
+        """Return the rows of nodes' names."""
         check_is_fitted(self)
-        asked = np.empty((), object)  # as a tuple would be compared entry by entry
-        asked[()] = node
-        found = np.flatnonzero(self.nodes_ == asked)
-        if not found.size:
-            names = [str(name) for name in self.nodes_]
-            guess = did_you_mean(node, names) if isinstance(node, str) else ""
-            raise ParameterError(expected("the name of a node", repr(node), guess))
-        return int(found[0])
+        index = {name: k for k, name in enumerate(self.nodes_.tolist())}
+        for node in nodes:
+            if not isinstance(node, Hashable) or node not in index:
+                guess = did_you_mean(node, map(str, index)) if isinstance(node, str) else ""
+                raise ParameterError(expected("the name of a node", repr(node), guess))
+        return [index[node] for node in nodes]
 
     def _name(self, row: int) -> Any:
         return self.nodes_[row : row + 1].tolist()[0]
@@ -253,7 +255,11 @@ class Queries(ABC):
             Any numbers; higher ones speak for "u is a v".
         """
         x = self._in_ball()
-        u, v = (x[[self._index(pair[end]) for pair in pairs]] for end in (0, 1))
+        for pair in pairs:
+            if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+                cure = "A single pair is [(u, v)]."
+                raise ParameterError(expected("a list of pairs (u, v)", f"{pair!r} in it", cure))
+        u, v = (x[self._rows([pair[end] for pair in pairs])] for end in (0, 1))
         norms = np.linalg.norm(v, axis=1) - np.linalg.norm(u, axis=1)
         scores: Array = -(1 + alpha * norms) * PoincareBall().distance(u, v)
         return scores
@@ -275,7 +281,7 @@ class Queries(ABC):
 
         See Also
         --------
-        georeduce.apps.hyperbolic.evaluation.ranks : The rank of each relation.
+        georeduce.apps.hyperbolic.ranks : The rank of each relation.
         """
         x, trained = self._in_ball(), getattr(self, "relations_", None)
         if X is None:

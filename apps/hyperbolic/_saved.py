@@ -36,7 +36,8 @@ class Saved:
         file : path
             If it ends in .npz, all that was learnt is written, names of nodes being strings or
             integers; else points of the ball and names without white space, in word2vec's text
-            format.
+            format. gensim's ``PoincareKeyedVectors`` reads that; its ``distances`` are
+            those of the ball, while its ``most_similar`` ranks by cosines.
         """
         x, path = self._in_ball(), Path(file)
         if is_text(path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
@@ -54,24 +55,31 @@ def problem_of(estimator: Any, X: Any) -> Any:
         raise ParameterError(expected(f"{what} for loss={loss!r}", kind, cure))
     run = running(estimator)
     if not metric:
+        if estimator.input == "auto" and kind == "edges" and hasattr(X, "shape"):
+            _tell_of_pairs(np.asarray(X), kind)
         graph = read_graph(X, kind, estimator.closure)
         return Relations(graph, loss, estimator.n_negatives, run)
+    if sparse.issparse(X):
+        what, cure = "a dense matrix", "X.toarray() makes it one; relations are input='adjacency'."
+        raise ParameterError(expected(f"{what} for input={kind!r}", "a sparse one", cure))
     finite = kind != "distances"  # which have a sentence of their own
     X = validate_data(estimator, to_host(X), dtype=FLOATS, order="C", ensure_all_finite=finite)
     if kind == "distances":
         X = read_distances(X)
-    elif estimator.input == "auto" and _is_of_pairs(X):
-        warn(f"Expected points, as input is 'auto', but got a matrix of shape {X.shape} with zeros "
-             "on its diagonal, as distances and adjacencies have. Name what X is by input: "
-             "'distances', 'adjacency' or 'points'.", GeoreduceWarning)  # fmt: skip
+    elif estimator.input == "auto":
+        _tell_of_pairs(X, kind)
     return Distances(X, kind == "distances", estimator.scale, estimator.max_radius, run)
 
 
-def _is_of_pairs(X: Array) -> bool:
-    """Return whether samples look like what is between nodes."""
-    if X.shape[0] != X.shape[1]:
-        return False
-    return bool((X >= 0).all() and X.any() and not np.diag(X).any())
+def _tell_of_pairs(X: Array, kind: str) -> None:
+    """Warn where edges or points look like what is between nodes: square, zeros where i = j."""
+    if X.dtype.kind not in "iuf" or X.shape[0] != X.shape[1]:
+        return
+    if (X >= 0).all() and X.any() and not np.diag(X).any():
+        what = f"a matrix of shape {X.shape} with zeros on its diagonal"
+        got = f"{what}, as distances and adjacencies have"
+        cure = f"Name what X is by input: 'distances', 'adjacency' or {kind!r}."
+        warn(expected(f"{kind}, as input is 'auto'", got, cure), GeoreduceWarning)
 
 
 def training_of(estimator: Any, problem: Any) -> Training:

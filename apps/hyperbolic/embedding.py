@@ -148,8 +148,8 @@ class PoincareEmbedding(
 
     See Also
     --------
-    georeduce.apps.hyperbolic.evaluation.ranking : Mean rank and MAP of held-out relations.
-    georeduce.apps.hyperbolic.disk.draw_disk : A picture of two dimensions.
+    georeduce.apps.hyperbolic.ranking : Mean rank and MAP of held-out relations.
+    georeduce.apps.hyperbolic.draw_disk : A picture of two dimensions.
     HyperbolicKMeans : With ``coordinates="ball"``, clusters of the nodes.
 
     Notes

@@ -120,7 +120,7 @@ def ranking(x: Array, relations: Rows, known: Rows | None = None, **how: Any) ->
     --------
     >>> import numpy as np
     >>> from scipy import sparse
-    >>> from georeduce.apps.hyperbolic.evaluation import ranking
+    >>> from georeduce.apps.hyperbolic import ranking
     >>> x = np.array([[0., 0.], [.5, 0.], [.6, .1], [-.5, 0.]])
     >>> relations = sparse.csr_array(np.array([[0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0] * 4]))
     >>> ranking(x, relations, backend="numpy")

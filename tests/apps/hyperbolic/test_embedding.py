@@ -285,7 +285,10 @@ def test_samples_of_other_libraries(
 NODES = "Expected an edge from each new node to a known one, but got none from row 0"
 REFUSED: dict[str, tuple[dict[str, Any], Any, str]] = {
     "no edges": ({"input": "edges"}, [], "Expected edges as pairs .*, but got no edges"),
-    "one node": ({"input": "adjacency"}, sparse.csr_array([[1.0]]), "two nodes, but got n_samples"),
+    "one node": ({"input": "adjacency"}, sparse.csr_array([[1.0]]), "two nodes, but got only 0"),
+    "a loop": ({}, [("a", "a")], "at least two nodes, but got only 'a'"),
+    "NaN in a matrix": ({}, sparse.csr_array([[0, np.nan], [0, 0]]), "but got nan from 0 to 1"),
+    "sparse": ({"input": "distances"}, sparse.csr_array((2, 2)), "a dense matrix for input='dist"),
     "one sample": ({}, np.zeros((1, 3)), "at least two samples, but got n_samples = 1"),
     "no name": ({}, [("a", "b"), ("a", None)], "Expected names of nodes, but got None"),
     "NaN as name": ({"input": "edges"}, [("a", float("nan"))], "Expected names of nodes"),
@@ -344,6 +347,8 @@ def test_matrices_that_are_read_as_points_are_told(far: float) -> None:
     with pytest.warns(UserWarning, match="Name what X is by input: 'distances', 'adjacency' or"):
         told = quick(max_iter=1).fit(X)
     assert np.array_equal(told.embedding_, quick(max_iter=1, input="points").fit(X).embedding_)
+    with pytest.warns(UserWarning, match="Expected edges, as input is 'auto', but got a matrix"):
+        quick(max_iter=1).fit(1 - np.eye(2, dtype=int))
 
 
 @pytest.mark.parametrize(

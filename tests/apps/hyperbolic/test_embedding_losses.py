@@ -9,13 +9,12 @@ import pytest
 from helpers import eps
 from scipy import sparse
 
-from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall
+from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall, ranking, ranks
 from georeduce.apps.hyperbolic._losses import NegativeSampling, Softmax, Stress
 from georeduce.apps.hyperbolic._optimizers import OPTIMIZERS, Adam
 from georeduce.apps.hyperbolic._pairs import RESOLVED, points_of
 from georeduce.apps.hyperbolic._points import Placed
 from georeduce.apps.hyperbolic._workers import PART, Workers
-from georeduce.apps.hyperbolic.evaluation import ranking, ranks
 
 BALL = PoincareBall()
 RUN: dict[str, Any] = {"backend": "numpy"}

@@ -144,6 +144,12 @@ def test_entailment_tells_directions(model: Any) -> None:
     x = model._in_ball()
     difference = np.linalg.norm(x[3]) - np.linalg.norm(x[0])
     assert up == pytest.approx(-(1 + 1000 * difference) * model.distance("dog", "animal"))
+    with pytest.raises(
+        ValueError, match=r"a list of pairs .*, but got 'dog' in it\. A single pair"
+    ):
+        model.entailment(("dog", "animal"))
+    with pytest.raises(ValueError, match="Expected the name of a node, but got 'fox'"):
+        model.entailment([("fox", "animal")])
 
 
 def test_names_that_are_not_known(model: Any) -> None:
@@ -237,9 +243,33 @@ def test_names_that_files_do_not_hold(tmp_path: Path) -> None:
     fitted = quick(input="edges").fit([(("a", "b"), "c")])
     with pytest.raises(ValueError, match="strings or integers"):
         fitted.save(tmp_path / "model.npz")
-    (tmp_path / "other.npz").write_bytes(b"other")
+
+
+def test_files_are_whole_or_not_written(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "model.npz"
+    model.save(file)
+    before = file.read_bytes()
+
+    def full(out: Any, **arrays: Any) -> None:
+        out.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.save(file)
+    assert [*tmp_path.iterdir()] == [file]
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("left", [0, 5, 200, -30], ids=["empty", "other", "half", "cut"])
+def test_files_that_are_broken(model: Any, left: int, tmp_path: Path) -> None:
+    file = tmp_path / "model.npz"
+    model.save(file)
+    file.write_bytes(file.read_bytes()[:left])
     with pytest.raises(ValueError, match="Expected a saved embedding in"):
-        PoincareEmbedding.load(tmp_path / "other.npz")
+        PoincareEmbedding.load(file)
 
 
 # --- The disk -------------------------------------------------------------------------------------
