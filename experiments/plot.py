@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments import figure, growth, harness, ot_shapes
+from experiments import figure, growth, harness, ot_shapes, poincare_tables
 
 Line = dict[str, Any]
 README = harness.ROOT / "README.md"
@@ -56,10 +56,14 @@ def times(ratio: float) -> str:
 
 
 def latest() -> dict[str, dict[tuple[str, str], Line]]:
-    """Return experiment -> case and dtype -> its last line, in the order in which they came."""
+    """Return experiment -> case and dtype -> its last line, in the order in which they came.
+
+    Of a case with seeds, the last line of each.
+    """
     found: dict[str, dict[tuple[str, str], Line]] = {}
     for line in harness.results():
-        found.setdefault(line["experiment"], {})[line["case"], line.get("dtype", "")] = line
+        told = f"{line.get('dtype', '')}{line.get('seed', '')}"
+        found.setdefault(line["experiment"], {})[line["case"], told] = line
     return found
 
 
@@ -207,8 +211,6 @@ def render() -> str:
     of_estimators = [line for name in ESTIMATORS for line in found.get(name, {}).values()]
     rest += [line for line in of_estimators if "limit" in line]
     fits = [line for line in of_estimators if "seconds" in line]
-    if not fast and not rest and not fits:
-        return "No results yet: `python -m experiments cpu` makes some."
     parts = ["\n".join(speeds(fast))] if fast else []
     if found.get("scaling"):
         path = f"experiments/results/{FIGURE.name}"
@@ -234,8 +236,13 @@ def render() -> str:
     solved = [line for line in moved if "seconds_to" in line]
     parts += ["\n".join(transports(solved))] if solved else []
     parts += [ot_shapes.report(line) + "." for line in moved if line["case"] == "bunny"]
+    embedded = list(found.get("poincare", {}).values())
+    parts += poincare_tables.parts(embedded)
     parts += ["\n".join(budgets(rest))] if rest else []
-    return "\n\n".join([*parts, where([*fast.values(), *losses, *fits, *solved, *rest])])
+    if not parts:
+        return "No results yet: `python -m experiments cpu` makes some."
+    lines = [*fast.values(), *losses, *fits, *solved, *embedded, *rest]
+    return "\n\n".join([*parts, where(lines)])
 
 
 def updated(text: str) -> str:

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from experiments import harness, poincare, poincare_figure, poincare_speed, wordnet
+from experiments import (
+    harness,
+    plot,
+    poincare,
+    poincare_figure,
+    poincare_speed,
+    poincare_tables,
+    wordnet,
+)
 from experiments.__main__ import experiments
 
 LINES = """\
@@ -116,6 +124,7 @@ def test_a_case_is_fitted_and_told(name: str, small: Any, results: Path) -> None
         assert "held-out" in poincare.table(case, [line])
         assert 0 < line["links"]["basic_share"] < 1
         assert 0 < line["links"]["map_of_implied"] <= 1
+        assert f"Held out are {line['links']['relations']} rel" in poincare_tables.links([line])
     again = poincare.run(case, seed=0, folder=results, n_jobs=1)
     assert again["resumed"] is True
     assert again["loss_curve"] == line["loss_curve"]
@@ -124,8 +133,14 @@ def test_a_case_is_fitted_and_told(name: str, small: Any, results: Path) -> None
 
 def test_parts_are_written_down(small: Any, results: Path) -> None:
     poincare.fitted("mammals")(asked(results))
-    (line,) = harness.results()
+    poincare.fitted("mammals")(asked(results, seed=1))
+    line, other = harness.results()
     assert (line["case"], line["epochs"], line["seed"]) == ("mammals-D5", 2, 0)
+    row = poincare_tables.reached([line, other])[-1]
+    assert row.startswith("| mammals | 5 | 98 | ")
+    assert f"{line['mean_rank']:.2f}" in row
+    assert f"{other['mean_rank']:.2f}" in row
+    assert row in plot.render()
     assert {
         "commit",
         "machine",

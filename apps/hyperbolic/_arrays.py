@@ -13,6 +13,8 @@ import numpy as np
 from georeduce.engine import LazyTensor
 from georeduce.engine.arrays import check_array, library_of
 
+from ..common import Array
+
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _NAMES = {"asinh": "arcsinh"}
 
@@ -31,6 +33,12 @@ def apply(name: str, v: Any) -> Any:
 def total(v: Any) -> Any:
     """Return the sum of the components, an axis of length 1."""
     return v.sum(-1) if isinstance(v, LazyTensor) else v.sum(-1, keepdims=True)
+
+
+def squares(v: Array) -> Array:
+    """Return squared Euclidean norms, an axis of length 1, of NumPy's vectors."""
+    found: Array = np.einsum("...d,...d->...", v, v)[..., None]
+    return found
 
 
 def join(a: Any, b: Any) -> Any:
@@ -65,6 +73,11 @@ def length(v: Any) -> Any:
     """
     if isinstance(v, LazyTensor):
         return v.norm2()
+    if isinstance(v, np.ndarray):  # in one pass, where no square is too large or too small
+        square = squares(v)
+        limits = np.finfo(v.dtype)
+        if square.size and limits.tiny / limits.eps < square.min() and square.max() < limits.max:
+            return np.sqrt(square)
     size = abs(v.detach() if library_of(v) == "torch" else v)
     largest = module_of(v).amax(size, axis=-1, keepdims=True)
     some = (largest > 0) & (largest < np.inf)

@@ -181,16 +181,17 @@ class Listed:
 
 def _apart(held: Array, x: Array, matrix: Any, y: Array, workers: Workers) -> Array:
     """Return ``held x - matrix y``, in parts of the rows."""
-    found: Array = held[:, None] * x
+    found = np.empty(x.shape)
     columns = matrix.shape[1]
 
     def part(rows: slice) -> None:
         starts = matrix.indptr[rows.start : rows.stop + 1]
         entries = slice(starts[0], starts[-1])
         some = (matrix.data[entries], matrix.indices[entries], starts - starts[0])
-        found[rows] -= sparse.csr_array(some, shape=(rows.stop - rows.start, columns)) @ y
+        there = sparse.csr_array(some, shape=(rows.stop - rows.start, columns)) @ y
+        np.subtract(held[rows, None] * x[rows], there, out=found[rows])
 
-    workers(part, len(found), 4 * y.shape[1])
+    workers(part, len(found), y.shape[1])
     return found
 
 

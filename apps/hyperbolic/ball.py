@@ -15,7 +15,7 @@ import numpy as np
 from georeduce.engine.arrays import cast, to_numpy
 
 from ..exact import gaps, square_sum
-from ._arrays import apply, length, pick, total, unit
+from ._arrays import apply, length, pick, total
 from ._model import Features, refuse
 from ._space import HyperbolicSpace
 
@@ -83,9 +83,10 @@ class PoincareBall(HyperbolicSpace):
         return (delta * gp - p * square) * (d / pick(size > 0, size, 1.0))
 
     def _exp(self, x: Features, v: Any) -> Any:
-        reach = length(v) / (2 * self.radius)
+        size = length(v)
+        reach = size / (2 * self.radius)
         reach = pick(reach > 300, 300.0, reach)  # beyond, cosh overflows, and all is the border
-        y = unit(v) * (self.radius * apply("tanh", reach))
+        y = v * (self.radius * apply("tanh", reach) / pick(size > 0, size, 1.0))
         return self._add(x, (y, apply("cosh", reach) ** -2.0))
 
     def _add(self, x: Features, y: Features) -> Any:

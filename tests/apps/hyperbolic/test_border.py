@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from georeduce.apps.exact import gaps
 from georeduce.apps.hyperbolic import HalfSpace, Hyperboloid, PoincareBall
+from georeduce.apps.hyperbolic._arrays import length
 from georeduce.engine import Vi, Vj
 
 EPS = eps(float)
@@ -165,3 +166,15 @@ def test_half_space_distances(seed: int, D: int) -> None:
     q[: N // 3] = p[: N // 3] * (1 + 10.0 ** rng.uniform(-12, 0, (N // 3, 1)))
     exact = of_rows(half_space_distance, p, q)
     assert (abs(HalfSpace().distance(p, q) - exact) <= relative(D) * exact).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=str)
+def test_lengths_of_vectors_of_any_size(dtype: Any, rng: np.random.Generator) -> None:
+    limits = np.finfo(dtype)
+    v = rng.normal(size=(4, 3))
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    sizes = np.array([[float(limits.tiny / limits.eps)], [1.0], [float(limits.max) / 4], [0.0]])
+    tol = relative(3, dtype)
+    for chosen in (slice(None), slice(1, 2), slice(0, 0)):
+        found = length((sizes[chosen] * v[chosen]).astype(dtype))
+        np.testing.assert_allclose(found, sizes[chosen], rtol=tol)
