@@ -54,6 +54,12 @@ def _backward(D: int) -> Any:
     return pulls(Vi(4, 1) * at.slope, at, hx).sum(axis=0)
 
 
+def _weighted(weights: Array, values: Array) -> float:
+    """Return the weighted sum of values."""
+    # not weights @ values: the threads of BLAS would go on spinning, on the cores of the workers
+    return float(np.sum(weights * values))
+
+
 def _joined(terms: Terms, rows: Array) -> tuple[float, Array]:
     found = terms.at_columns
     found[rows] += terms.at_rows
@@ -118,7 +124,7 @@ class Softmax:
         weight = (share * Z + c[related.row] * e) / p
         at_rows, at_columns = related.pull(chosen, points, weight, q, self.workers)
         at_rows -= c[:, None] * gradient(chosen.x, sums[:, 1:])
-        return Terms(float(weights @ np.log1p(Z / e)), at_rows, at_columns), c
+        return Terms(_weighted(weights, np.log1p(Z / e)), at_rows, at_columns), c
 
 
 class NegativeSampling:
@@ -174,7 +180,7 @@ class NegativeSampling:
         weight[~is_drawn] = share * Z
         weight[is_drawn] = (-far * related.total(share)[:, None]).ravel()
         at_rows, at_columns = some.pull(chosen, points, weight / p, q, self.workers)
-        return Terms(float(weights @ np.log1p(Z / near)), at_rows, at_columns)
+        return Terms(_weighted(weights, np.log1p(Z / near)), at_rows, at_columns)
 
     def _draw(self, rows: Array, itself: Array, n: int, random: Any) -> tuple[Array, Array]:
         """Return nodes (n_rows, n_negatives) drawn for rows, and which of them are none."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from georeduce.engine.backends._threads import thread_count
 
-PART = 1 << 16
-"""Numbers in an array of a part, so that temporary arrays stay in the cache."""
+PART = 1 << 17
+"""Numbers in an array of a part: few enough that temporary arrays stay in the cache, and enough
+that threads seldom wait for each other's Python."""
 
 
 class Workers:
