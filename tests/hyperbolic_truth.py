@@ -57,19 +57,19 @@ def transport(x: Any, y: Any, v: Any) -> Array:
     return np.array([float(scale * a) for a in turned])
 
 
-def hyperboloid_distance(x: Any, y: Any) -> float:
+def hyperboloid_distance(x: Any, y: Any, K: float = -1) -> float:
     """Return the distance of points given by their coordinates in space."""
     if np.array_equal(x, y):
         return 0.0
-    x, y = vector(x), vector(y)
-    cosh = mp.sqrt(1 + dot(x, x)) * mp.sqrt(1 + dot(y, y)) - dot(x, y)
-    return float(mp.acosh(max(cosh, mp.one)))
+    x, y, c = vector(x), vector(y), -mp.mpf(K)
+    cosh = mp.sqrt(1 + c * dot(x, x)) * mp.sqrt(1 + c * dot(y, y)) - c * dot(x, y)
+    return float(mp.acosh(max(cosh, mp.one)) / mp.sqrt(c))
 
 
-def half_space_distance(p: Any, q: Any) -> float:
+def half_space_distance(p: Any, q: Any, K: float = -1) -> float:
     p, q = vector(p), vector(q)
     d = [a - b for a, b in zip(p, q, strict=True)]
-    return float(mp.acosh(1 + dot(d, d) / (2 * p[-1] * q[-1])))
+    return float(mp.acosh(1 + dot(d, d) / (2 * p[-1] * q[-1])) / mp.sqrt(-mp.mpf(K)))
 
 
 def of_rows(f: Any, *arrays: Array) -> Array:

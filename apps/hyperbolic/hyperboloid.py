@@ -55,8 +55,8 @@ class Hyperboloid(HyperbolicSpace):
     more: ClassVar[int] = 1
 
     def _features(self, x: Any) -> Features:
-        time, space = x[..., :1], x[..., 1:] / self.radius
-        rho = length(space)
+        time, space = x[..., :1], x[..., 1:]
+        rho = length(space) / self.radius
         exact = self.radius * apply("sqrt", 1 + rho * rho)
         refuse(
             ~(abs(time - exact) <= OFF * exact),
@@ -64,12 +64,14 @@ class Hyperboloid(HyperbolicSpace):
             lambda at: f"x_0 = {to_numpy(time)[at][0]:.6g} for {to_numpy(exact)[at][0]:.6g}",
             "Let project find x_0.",
         )
-        rho, low = _two_root(*square_sum(space))
-        some = rho > 0
-        size = pick(some, rho, 1.0)
-        n = space / size
-        p, lost = two_product(n, size)
-        n_low = ((space - p) - lost - n * low) / size
+        size, low = _two_root(*square_sum(space))
+        safe = pick(size > 0, size, 1.0)
+        n = space / safe
+        p, lost = two_product(n, safe)
+        n_low = ((space - p) - lost - n * low) / safe
+        rho = size / self.radius  # not of coordinates: their roundings would move far points
+        p, lost = two_product(rho, self.radius)
+        low = ((size - p) - lost + low) / self.radius
         square, lost = two_product(rho, rho)
         one, more = two_sum(square, 1.0)
         cosh, cosh_low = _two_root(one, more + lost + 2 * rho * low)
