@@ -121,6 +121,12 @@ def log_scale(s: Any, R: float) -> Any:
     return pick(some, apply("asinh", s) / pick(some, size, 1.0), 1.0) * R
 
 
+def exp_scale(theta: Any) -> Any:
+    """Return ``sinh(theta) / theta``, whose product with a vector has a derivative at 0."""
+    some = theta > 0
+    return pick(some, apply("sinh", theta) / pick(some, theta, 1.0), 1.0)
+
+
 def refuse(wrong: Any, what: str, got: Any, cure: str) -> None:
     """Raise if some entries (..., 1) of an array are true, and tell of the first of them."""
     if bool(wrong.any()):

@@ -16,7 +16,7 @@ from georeduce.engine.arrays import cast, to_numpy
 
 from ..exact import gaps, square_sum
 from ._arrays import apply, length, pick, total
-from ._model import Features, refuse
+from ._model import Features, log_scale, refuse
 from ._space import HyperbolicSpace
 
 
@@ -75,18 +75,18 @@ class PoincareBall(HyperbolicSpace):
     def _log(self, x: Features, y: Features) -> Any:
         # of z = -p + q in the sense of Möbius, |z| = tanh(d / 2R) is known: only the direction is
         # taken from what is (g_p delta - |delta|^2 p / R^2) / (|delta|^2 / R^2 + g_p g_q)
-        d = self._distance(x, y)
         (p, gp), (q, gq) = x, y
         delta, far = q - p, length(p - q)
         square = far * far * -self.curvature
-        size = far * apply("sqrt", square + gp * gq)
-        return (delta * gp - p * square) * (d / pick(size > 0, size, 1.0))
+        scale = log_scale(self._half_sinh(x, y), 2.0)
+        return (delta * gp - p * square) * (scale / (gp * gq))
 
     def _exp(self, x: Features, v: Any) -> Any:
         size = length(v)
         reach = size / (2 * self.radius)
         reach = pick(reach > 300, 300.0, reach)  # beyond, cosh overflows, and all is the border
-        y = v * (self.radius * apply("tanh", reach) / pick(size > 0, size, 1.0))
+        some = size > 0
+        y = v * pick(some, self.radius * apply("tanh", reach) / pick(some, size, 1.0), 0.5)
         return self._add(x, (y, apply("cosh", reach) ** -2.0))
 
     def _add(self, x: Features, y: Features) -> Any:

@@ -16,8 +16,8 @@ import numpy as np
 from georeduce.engine.arrays import cast, to_numpy
 
 from ..exact import square_sum, two_product, two_sum
-from ._arrays import FLOAT32, FLOAT64, apply, join, length, pick, root, total, turn, unit
-from ._model import Features, log_scale, refuse
+from ._arrays import FLOAT32, FLOAT64, apply, join, length, pick, root, total, unit
+from ._model import Features, exp_scale, log_scale, refuse
 from ._space import HyperbolicSpace
 
 OFF = 1e-3
@@ -110,15 +110,15 @@ class Hyperboloid(HyperbolicSpace):
     def _exp(self, x: Features, v: Any) -> Any:
         n, _, a, _, rho = x
         theta = length(v) / self.radius
-        u = unit(v)
-        up = total(u * n)
-        across = u - up * n
-        sinh = apply("sinh", theta)
-        sign = pick(up < 0, -1.0, 1.0 + 0 * up)
-        # sinh(r) cosh(theta) + cosh(r) sinh(theta) up, which cancels where up is near -1
-        along = apply("sinh", apply("asinh", rho) + sign * theta)
-        along = along - sign * (a + 1 / a) / 2 * sinh * total(across * across) / (1 + abs(up))
-        space = self.radius * (n * along + sinh * across)
+        u, w = unit(v), v * (exp_scale(theta) / self.radius)
+        aside = u - total(u * n) * n
+        up = total(w * n)
+        cosh = (a + 1 / a) / 2
+        # sinh(r) cosh(theta) + cosh(r) up, which cancels where the geodesic comes to the centre
+        rest = cosh * apply("sinh", theta) * total(aside * aside) / (1 + abs(total(u * n)))
+        nearer = apply("sinh", apply("asinh", rho) - theta) + rest
+        along = pick(up < 0, nearer, rho * apply("cosh", theta) + cosh * up)
+        space = self.radius * (n * along + (w - up * n))
         return join(0 * along, space)
 
     def _to_frame(self, x: Features, v: Any) -> Any:
@@ -133,15 +133,21 @@ class Hyperboloid(HyperbolicSpace):
         return join(along * rho, v + n * (along * _versed(a, rho)))
 
     def _transport(self, x: Features, y: Features, v: Any) -> Any:
-        nx, ny = x[0], y[0]
-        at_x, at_y = length(nx) > 0, length(ny) > 0  # at the centre any direction serves
-        nx, ny = pick(at_x, nx, ny + 0 * nx), pick(at_y, ny, nx + 0 * ny)
-        aside = unit(ny - total(nx * ny) * nx)
-        aside = unit(aside - total(nx * aside) * nx)  # again, where it was of roundings
-        behind = total(nx * ny) * aside - total(aside * ny) * nx
-        start, end = unit(self._log(x, y)), -unit(self._log(y, x))
-        turned = turn(self._to_frame(x, v), (start, nx, aside), (end, ny, behind))
-        return self._from_frame(y, turned)
+        # frames are transported from the centre, so that vectors turn by the angle that is missing
+        # from the triangle of the three points, in the plane of the directions
+        turned = self._parts(x, y)[0]
+        (n, _, a, _, rho), (_, _, b, _, sigma) = x, y
+        tx, ty = (s / (1 + (e + 1 / e) / 2) for s, e in ((rho, a), (sigma, b)))  # tanh(r / 2)
+        h = total(turned * turned) / 2
+        tan = tx * ty / (2 / (a + 1) + tx * (2 / (b + 1)) + tx * ty * h)  # of half of it, over sin
+
+        def plane(u: Any) -> Any:
+            return total(turned * u) * n - total(n * u) * turned
+
+        u = self._to_frame(x, v)
+        once = tan * plane(u)
+        u = u + (once + tan * plane(once)) * (2 / (1 + tan * tan * h * (2 - h)))
+        return self._from_frame(y, u)
 
     def _geodesic(self, x: Features, y: Features, a: Any, b: Any) -> Any:
         space = a * x[4] * x[0] + b * y[4] * y[0]

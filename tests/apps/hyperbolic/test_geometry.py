@@ -224,6 +224,30 @@ def test_tensors_of_pytorch_and_their_gradients(model: Any, rng: Any) -> None:
     assert space.exp(s, torch.tensor(v)).detach().numpy() == pytest.approx(space.exp(x, v))
 
 
+@each_model
+@pytest.mark.parametrize("K", [-1.0, -0.3])
+def test_gradients_where_points_meet(model: Any, K: float, rng: Any) -> None:
+    """Smooth maps are smooth there: only the distance itself has a kink."""
+    torch = pytest.importorskip("torch")
+    space, ball = model(K), PoincareBall(K)
+    x = torch.tensor(ball.convert(in_ball(rng, 6, 3, 1, ball.radius)[[0, 1, 4]], space))
+    v = torch.tensor(space._from_frame(space.features(x.numpy()), rng.standard_normal((3, 3))))
+    maps = {
+        "square": (lambda a: space.distance(space.project(a), x) ** 2, x),
+        "log": (lambda a: space.log(space.project(a), x), x),
+        "log-to": (lambda a: space.log(x, space.project(a)), x),
+        "exp": (lambda w: space.exp(x, w), torch.zeros_like(v)),
+        "geodesic": (lambda a: space.geodesic(space.project(a), x, 0.3), x),
+        "transport": (lambda a: space.transport(space.project(a), x, v), x),
+    }
+    for name, (f, at) in maps.items():
+        at = at.clone().requires_grad_()
+        # difference quotients of step h are off by h^2 and, divided by it, by roundings; gaps are
+        # 0.1 and more, so that third derivatives are of the order of a thousand
+        off = {"eps": EPS ** (1 / 3), "atol": 1e4 * EPS ** (2 / 3), "rtol": 0.0}
+        assert torch.autograd.gradcheck(f, [at], **off), name
+
+
 def test_tensors_meet_lists_but_no_arrays() -> None:
     torch = pytest.importorskip("torch")
     d = PoincareBall().distance(torch.zeros(2), [0.5, 0.0])
