@@ -55,7 +55,10 @@ class HyperbolicSpace(Model):
             For what is no point of the model, and for LazyTensors that are formulas.
         """
         if not isinstance(x, LazyTensor):
-            return self._features(cast(points(x), FLOAT64))
+            x = points(x)
+            self._agree(tuple(x.shape))
+            return self._features(cast(x, FLOAT64))
+        self._agree((x.D,))
         if not x.expr.is_variable or x.slots[0].dtype_free:
             cure = "Compute the points first: what is needed of each is made of its coordinates."
             got = f"the formula {x.formula}"
@@ -74,6 +77,7 @@ class HyperbolicSpace(Model):
         Lists and integers take the library and the dtype of the others.
         """
         made = [points(a) for a in arrays]
+        self._agree(*(tuple(a.shape) for a in made))
         kinds = [kind_of(a) for a, given in zip(made, arrays, strict=True) if a is given]
         homes = [home for _, home in kinds] or [NUMPY]
         for other in homes[1:]:
@@ -85,6 +89,24 @@ class HyperbolicSpace(Model):
         ]
         return wide, FLOAT32 if narrow else FLOAT64
 
+    def _agree(self, *shapes: tuple[int, ...]) -> None:
+        """Raise for shapes of points and vectors that do not belong together.
+
+        Lengths of 1 would broadcast, but coordinates are no axis that does.
+        """
+        got = " and ".join([f"shape{'s' if len(shapes) > 1 else ''} {shapes[0]}",
+                            *map(str, shapes[1:])])  # fmt: skip
+        if any(not shape or shape[-1] <= self.more for shape in shapes):
+            what = f"points whose last axis has a length of at least {self.more + 1}"
+            raise ShapeError(expected(what, got))
+        if len({shape[-1] for shape in shapes}) > 1:
+            raise ShapeError(expected("points, and vectors, of as many coordinates", got))
+        try:
+            np.broadcast_shapes(*(shape[:-1] for shape in shapes))
+        except ValueError:
+            cure = "All pairs are those of x[:, None] and y."
+            raise ShapeError(expected("axes of points that broadcast", got, cure)) from None
+
     def _close(self, x: Any, dtype: Any) -> Any:
         """Return points in float64 as points of the model in a dtype."""
         return cast(self._project(x, None, dtype), dtype)
@@ -95,11 +117,9 @@ class HyperbolicSpace(Model):
             cure = "Make a LazyTensor of the other, by Vi or Vj, too."
             raise ArgumentError(expected("two LazyTensors or two arrays", "one of each", cure))
         if isinstance(x, LazyTensor):
+            self._agree((x.D,), (y.D,))
             return self.features(x), self.features(y), None
         (x, y), dtype = self._open(x, y)
-        if x.shape[-1] != y.shape[-1]:
-            got = f"shapes {tuple(x.shape)} and {tuple(y.shape)}"
-            raise ShapeError(expected("points of as many coordinates", got))
         return self._features(x), self._features(y), dtype
 
     # --- Distances ----------------------------------------------------------------------------
@@ -138,6 +158,8 @@ class HyperbolicSpace(Model):
         ------
         ArgumentError
             For what is no point of the model.
+        ShapeError
+            For numbers of coordinates that differ, and axes that do not broadcast.
 
         Notes
         -----
@@ -301,6 +323,9 @@ class HyperbolicSpace(Model):
         array of shape (..., D)
             Points of the other one.
         """
+        if not isinstance(to, HyperbolicSpace):
+            what = "to as a model of hyperbolic space, such as PoincareBall()"
+            raise ParameterError(expected(what, repr(to)))
         if to.curvature != self.curvature:
             what = f"a model of curvature {self.curvature}"
             cure = "Spaces of two curvatures are not isometric."

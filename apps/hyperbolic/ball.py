@@ -63,7 +63,7 @@ class PoincareBall(HyperbolicSpace):
             ~(gap > 0),
             f"points inside of the ball of radius {self.radius:.6g}",
             lambda at: f"a norm of {np.linalg.norm(to_numpy(x)[at]):.6g}",
-            "Scale them, or move them inside by project.",
+            "Scale them, or move them inside by PoincareBall.project.",
         )
         return x, gap
 
@@ -118,7 +118,9 @@ class PoincareBall(HyperbolicSpace):
         return (A * p + B * q) / (A + B + (1 - a - b) / 2)
 
     def _project(self, x: Any, margin: float | None, dtype: Any) -> Any:
-        norm = apply("sqrt", square_sum(x)[0])
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = apply("sqrt", square_sum(x)[0])
+        norm = pick(norm < np.inf, norm, length(x))  # of squares that overflow
         limit = self.radius * (1 - max(margin or 0, 4 * float(np.finfo(dtype).eps)))
         beyond = norm > limit
         return pick(beyond, x * (limit / pick(beyond, norm, 1.0)), x)

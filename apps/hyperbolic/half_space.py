@@ -49,7 +49,7 @@ class HalfSpace(HyperbolicSpace):
             low,
             "points of positive height, the last coordinate",
             lambda at: f"{to_numpy(height)[at][0]:.6g}",
-            "Move them inside by project.",
+            "Move them inside by HalfSpace.project.",
         )
         refuse(~(size < np.inf), "finite points", lambda at: str(to_numpy(p)[at]), "")
         return p, height

@@ -62,7 +62,7 @@ class Hyperboloid(HyperbolicSpace):
             ~(abs(time - exact) <= OFF * exact),
             f"points of the hyperboloid -x_0^2 + |x|^2 = {-(self.radius**2):.6g} with x_0 > 0",
             lambda at: f"x_0 = {to_numpy(time)[at][0]:.6g} for {to_numpy(exact)[at][0]:.6g}",
-            "Let project find x_0.",
+            "Let Hyperboloid.project find x_0.",
         )
         size, low = _two_root(*square_sum(space))
         safe = pick(size > 0, size, 1.0)

@@ -77,6 +77,9 @@ def to_geomstats(space: HyperbolicSpace, D: int) -> Any:
     ModuleNotFoundError
         If geomstats is not installed.
     """
+    if not isinstance(space, HyperbolicSpace):
+        what = "a model of hyperbolic space, such as PoincareBall()"
+        raise ParameterError(expected(what, repr(space)))
     if space.curvature != -1:
         cure = "Divide points by the radius, and multiply distances by it."
         raise ParameterError(expected("curvature -1 for geomstats", f"{space.curvature}", cure))

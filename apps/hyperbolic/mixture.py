@@ -34,7 +34,7 @@ from ..common import (
     running,
 )
 from ._clusters import CHUNK, Samples
-from ._coordinates import COORDINATES, RULES, points_of, samples_of, tell_of_points
+from ._coordinates import RULES, points_of, samples_of, tell_of_points
 from ._em import EM, STARTS, State, log_densities
 from ._gaussian import drawn
 
@@ -97,7 +97,8 @@ class RiemannianGaussianMixture(
     lower_bound_ : float
         Mean log-density of the samples in its last iteration.
     lower_bounds_ : list of float
-        The same for all its iterations; none is less than the one before.
+        The same for all its iterations; none is less than the one before, but for what
+        `reg_covar` adds.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -326,5 +327,6 @@ class RiemannianGaussianMixture(
     # --- Criteria -----------------------------------------------------------------------------
 
     def _n_parameters(self) -> int:
-        K, D = self.means_.shape
-        return int(K * (D - COORDINATES[self.coordinates].model.more) + K + K - 1)
+        space, means = points_of(self, self.means_)
+        K, D = len(means), means.shape[1] - space.more
+        return K * D + K + K - 1

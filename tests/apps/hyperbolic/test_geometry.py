@@ -263,20 +263,20 @@ def test_tensors_meet_lists_but_no_arrays() -> None:
 
 OUTSIDE = {
     "ball": (PoincareBall(), [[0.1, 0.2], [0.6, 0.8]], "points inside of the ball of radius 1, but "
-             "got a norm of 1 in row 1. Scale them, or move them inside by project."),
+             "got a norm of 1 in row 1. Scale them, or move them inside by PoincareBall.project."),
     "ball-of-radius-2": (PoincareBall(-0.25), [3.0, 0.0], "points inside of the ball of radius 2, "
-                         "but got a norm of 3. Scale them, or move them inside by project."),
+                         "but got a norm of 3. Scale them, or move them inside by PoincareBall.project."),
     "ball-batch": (PoincareBall(), [[[np.nan, 0.0]]], "points inside of the ball of radius 1, but "
-                   "got a norm of nan at (0, 0). Scale them, or move them inside by project."),
+                   "got a norm of nan at (0, 0). Scale them, or move them inside by PoincareBall.project."),
     "ball-infinite": (PoincareBall(), [np.inf, 0.0], "points inside of the ball of radius 1, but "
-                      "got a norm of inf. Scale them, or move them inside by project."),
+                      "got a norm of inf. Scale them, or move them inside by PoincareBall.project."),
     "half-space": (HalfSpace(), [[0.0, 0.0]], "points of positive height, the last coordinate, but "
-                   "got 0 in row 0. Move them inside by project."),
+                   "got 0 in row 0. Move them inside by HalfSpace.project."),
     "half-space-infinite": (HalfSpace(), [np.nan, 1.0], "finite points, but got [nan  1.]."),
     "hyperboloid": (Hyperboloid(), [1.0, 1.0], "points of the hyperboloid -x_0^2 + |x|^2 = -1 with "
-                    "x_0 > 0, but got x_0 = 1 for 1.41421. Let project find x_0."),
+                    "x_0 > 0, but got x_0 = 1 for 1.41421. Let Hyperboloid.project find x_0."),
     "hyperboloid-below": (Hyperboloid(), [-1.0, 0.0], "points of the hyperboloid -x_0^2 + |x|^2 = "
-                          "-1 with x_0 > 0, but got x_0 = -1 for 1. Let project find x_0."),
+                          "-1 with x_0 > 0, but got x_0 = -1 for 1. Let Hyperboloid.project find x_0."),
 }  # fmt: skip
 
 
@@ -305,10 +305,6 @@ def test_other_arguments() -> None:
         ball.distance(Vi(x), x)
     with pytest.raises(ArgumentError, match="LazyTensor of an array of points, but got the form"):
         ball.distance(Vi(x) * 0.5, Vj(x))
-    with pytest.raises(
-        ShapeError, match=r"as many coordinates, but got shapes \(3, 2\) and \(3,\)"
-    ):
-        ball.distance(x, np.zeros(3))
     with pytest.raises(DTypeError, match="but got str"):
         ball.distance("x", x)
     with pytest.raises(DTypeError, match="but got LazyTensor"):
@@ -319,6 +315,33 @@ def test_other_arguments() -> None:
         ArgumentError, match=r"model of curvature -1\.0, but got -2\. Spaces of two"
     ):
         ball.convert(x, Hyperboloid(-2))
+    with pytest.raises(ArgumentError, match="to as a model of hyperbolic space, such as .* 'ball'"):
+        ball.convert(x, "ball")  # type: ignore[arg-type]
+
+
+@each_model
+def test_shapes_that_do_not_belong_together(model: Any) -> None:
+    """One coordinate would broadcast with many, and no coordinates are no point."""
+    space = model()
+    o = space.origin(3)
+    n, more = len(o), space.more + 1
+    many = rf"points, and vectors, of as many coordinates, but got shapes \({n},\) and \({more},\)"
+    short = space.origin(1)
+    for call in (space.distance, space.log, space.exp, space.norm):
+        with pytest.raises(ShapeError, match=many):
+            call(o, short)
+    with pytest.raises(ShapeError, match=rf"and \({n},\) and \({more},\)"):
+        space.transport(o, o, short)
+    with pytest.raises(ShapeError, match=many):
+        space.distance(Vi(o[None]), Vj(short[None]))
+    none = rf"last axis has a length of at least {more}, but got shape"
+    for x in (np.zeros((5, more - 1)), 0.5):
+        for f in (space.features, space.project, lambda x: space.distance(x, x)):
+            with pytest.raises(ShapeError, match=none):
+                f(x)
+    rows = np.tile(o, (4, 1))
+    with pytest.raises(ShapeError, match=r"broadcast, but got .* All pairs are those of x\[:, None"):
+        space.distance(rows, rows[:3])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -336,6 +359,8 @@ def test_projected_points_are_inside(dtype: Any, rng: Any) -> None:
             stays = np.linalg.norm(x.astype(float), axis=1) / ball.radius < 1 - 4 * eps(dtype)
             assert 0 < stays.sum() < 200
             assert (found[stays] == x[stays]).all()
+            huge = ball.project(directions(rng, 5, D).astype(dtype) * (np.finfo(dtype).max / 4))
+            assert (gaps(huge, K) > 0).all()
             norms = np.linalg.norm(ball.project(x, 1e-2).astype(float), axis=1) / ball.radius
             assert (norms <= 0.99 * (1 + eps(dtype))).all()
 
