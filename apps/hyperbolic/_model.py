@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from georeduce.engine import ArgumentError
+from georeduce.engine import ArgumentError, ShapeError
 from georeduce.engine.arrays import cast, to_numpy
 from georeduce.engine.errors import expected
 
-from ..common import ParameterError, is_real
+from ..common import ParameterError, Rule, is_real
 from ._arrays import FLOAT32, apply, pick
 
 Features = tuple[Any, ...]
@@ -49,6 +49,24 @@ class Model(ABC):
     def radius(self) -> float:
         """R, the unit of length."""
         return float(1 / np.sqrt(-self.curvature))
+
+    def _agree(self, *shapes: tuple[int, ...]) -> None:
+        """Raise for shapes of points and vectors that do not belong together.
+
+        Lengths of 1 would broadcast, but coordinates are no axis that does.
+        """
+        got = " and ".join([f"shape{'s' if len(shapes) > 1 else ''} {shapes[0]}",
+                            *map(str, shapes[1:])])  # fmt: skip
+        if any(not shape or shape[-1] <= self.more for shape in shapes):
+            what = f"points whose last axis has a length of at least {self.more + 1}"
+            raise ShapeError(expected(what, got))
+        if len({shape[-1] for shape in shapes}) > 1:
+            raise ShapeError(expected("points, and vectors, of as many coordinates", got))
+        try:
+            np.broadcast_shapes(*(shape[:-1] for shape in shapes))
+        except ValueError:
+            cure = "All pairs are those of x[:, None] and y."
+            raise ShapeError(expected("axes of points that broadcast", got, cure)) from None
 
     @abstractmethod
     def _features(self, x: Any) -> Features:
@@ -112,6 +130,11 @@ class Model(ABC):
         ndarray of shape (D,), or (D + 1,) on the hyperboloid
             In float64.
         """
+
+
+MODEL = Rule(
+    "a model of hyperbolic space, such as PoincareBall()", lambda value: isinstance(value, Model)
+)
 
 
 def log_scale(s: Any, R: float) -> Any:

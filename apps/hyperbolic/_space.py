@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from georeduce.engine import ArgumentError, LazyTensor, ShapeError
+from georeduce.engine import ArgumentError, LazyTensor
 from georeduce.engine.agree import common_home
 from georeduce.engine.arrays import NUMPY, cast, from_numpy, kind_of, library_of
 from georeduce.engine.errors import expected
 
 from ..common import ParameterError, is_real
 from ._arrays import FLOAT32, FLOAT64, apply, length, pick, points, total
-from ._model import Features, Model
+from ._model import MODEL, Features, Model
 
 
 @dataclass(frozen=True)
@@ -88,24 +88,6 @@ class HyperbolicSpace(Model):
             for a, given in zip(made, arrays, strict=True)
         ]
         return wide, FLOAT32 if narrow else FLOAT64
-
-    def _agree(self, *shapes: tuple[int, ...]) -> None:
-        """Raise for shapes of points and vectors that do not belong together.
-
-        Lengths of 1 would broadcast, but coordinates are no axis that does.
-        """
-        got = " and ".join([f"shape{'s' if len(shapes) > 1 else ''} {shapes[0]}",
-                            *map(str, shapes[1:])])  # fmt: skip
-        if any(not shape or shape[-1] <= self.more for shape in shapes):
-            what = f"points whose last axis has a length of at least {self.more + 1}"
-            raise ShapeError(expected(what, got))
-        if len({shape[-1] for shape in shapes}) > 1:
-            raise ShapeError(expected("points, and vectors, of as many coordinates", got))
-        try:
-            np.broadcast_shapes(*(shape[:-1] for shape in shapes))
-        except ValueError:
-            cure = "All pairs are those of x[:, None] and y."
-            raise ShapeError(expected("axes of points that broadcast", got, cure)) from None
 
     def _close(self, x: Any, dtype: Any) -> Any:
         """Return points in float64 as points of the model in a dtype."""
@@ -323,9 +305,7 @@ class HyperbolicSpace(Model):
         array of shape (..., D)
             Points of the other one.
         """
-        if not isinstance(to, HyperbolicSpace):
-            what = "to as a model of hyperbolic space, such as PoincareBall()"
-            raise ParameterError(expected(what, repr(to)))
+        MODEL.check("to", to)
         if to.curvature != self.curvature:
             what = f"a model of curvature {self.curvature}"
             cure = "Spaces of two curvatures are not isometric."

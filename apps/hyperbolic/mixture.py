@@ -329,4 +329,4 @@ class RiemannianGaussianMixture(
     def _n_parameters(self) -> int:
         space, means = points_of(self, self.means_)
         K, D = len(means), means.shape[1] - space.more
-        return K * D + K + K - 1
+        return int(K * D + K + K - 1)

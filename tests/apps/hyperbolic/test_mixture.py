@@ -199,7 +199,7 @@ def test_all_coordinates_give_the_same_mixture(kind: str) -> None:
     # other draws of seeds, the same maximum
     assert other.score(Z) == pytest.approx(one.score(X), abs=1e-4)
     assert np.sort(other.sigmas_) == pytest.approx(np.sort(one.sigmas_), rel=1e-2)
-    # as many parameters: the hyperboloid's points have one coordinate more than there are directions
+    # as many parameters: a point of the hyperboloid has one coordinate more than it needs
     penalty = [m.bic(A) + 2 * len(A) * m.score(A) for m, A in ((one, X), (other, Z))]
     assert penalty[0] == pytest.approx(penalty[1], rel=1e-9)
     drawn_from, _ = other.sample(5)
@@ -248,7 +248,7 @@ def test_what_is_refused_and_what_is_warned_of(rng: Any) -> None:
     with pytest.raises(ValueError, match="last axis has a length of at least 2, but got"):
         model(coordinates="hyperboloid").fit(X[:, :1])
     with pytest.raises(
-        ValueError, match=r"at least 3 samples of positive weight, .* but got 1\. Pass 'k-means\+\+'"
+        ValueError, match=r"at least 3 samples of positive weight, .* got 1\. Pass 'k-means"
     ):
         model(3, init_params="random").fit(X, sample_weight=np.arange(50) == 7)
     with pytest.raises(ValueError, match="Expected n_samples to be a positive integer, but got 0"):
