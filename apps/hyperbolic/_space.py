@@ -238,6 +238,12 @@ class HyperbolicSpace(Model):
         -------
         array of shape (..., D)
             Tangent vectors at y.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import HalfSpace
+        >>> HalfSpace().transport([-1.0, 1.0], [1.0, 1.0], [1.0, 1.0]).round(6)
+        array([ 1., -1.])
         """
         (x, y, v), dtype = self._open(x, y, v)
         return cast(self._transport(self._features(x), self._features(y), v), dtype)
@@ -304,6 +310,12 @@ class HyperbolicSpace(Model):
         -------
         array of shape (..., D)
             Points of the other one.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall
+        >>> PoincareBall().convert([0.5, 0.0], Hyperboloid()).round(6)
+        array([1.666667, 1.333333, 0.      ])
         """
         MODEL.check("to", to)
         if to.curvature != self.curvature:

@@ -158,6 +158,12 @@ class PoincareBall(HyperbolicSpace):
         -------
         array of shape (..., D)
             Points.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareBall
+        >>> PoincareBall().mobius_add([0.5, 0.0], [0.5, 0.0]).round(6)
+        array([0.8, 0. ])
         """
         fx, fy, dtype = self._pair(x, y)
         return self._close(self._add(fx, fy), dtype)

@@ -133,6 +133,15 @@ def test_predictions_are_bayes_rule(rng: Any, backend: str) -> None:
     assert mixture.bic(X) == pytest.approx(-2 * scores.sum() + n * np.log(200), rel=off)
 
 
+def test_samples_with_names_are_taken_as_they_are(rng: Any) -> None:
+    """Without a warning that parts of them have no names."""
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(rng.standard_normal((30, 2)), columns=["a", "b"])
+    found = RiemannianGaussianMixture(2, random_state=0).fit(X)
+    assert found.feature_names_in_.tolist() == ["a", "b"]
+    assert (found.predict_proba(X).argmax(axis=1) == found.predict(X)).all()
+
+
 @pytest.mark.parametrize("K", [-1.0, -0.3])
 def test_densities_integrate_to_one(K: float) -> None:
     """By the Riemannian volume, on a polar grid about the centre."""
