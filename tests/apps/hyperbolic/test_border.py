@@ -12,13 +12,19 @@ from hyperbolic_truth import (
     SEEDS,
     directions,
     distance,
+    dot,
+    from_half_space,
     half_space_distance,
     hyperboloid_distance,
+    hyperboloid_log,
+    hyperboloid_transport,
     in_ball,
+    lifted,
     log,
     mp,
     near_pairs,
     of_rows,
+    to_half_space,
     transport,
     vector,
 )
@@ -168,6 +174,54 @@ def test_half_space_distances(seed: int, D: int, K: float) -> None:
     q[: N // 3] = p[: N // 3] * (1 + 10.0 ** rng.uniform(-12, 0, (N // 3, 1)))
     exact = of_rows(lambda a, b: half_space_distance(a, b, K), p, q)
     assert (abs(HalfSpace(K).distance(p, q) - exact) <= relative(D) * exact).all()
+
+
+@given(SEEDS, DIMENSIONS)
+@few
+def test_half_space_logarithms_and_transport(seed: int, D: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, q, v = rng.standard_normal((3, N, D))
+    p[:, -1], q[:, -1] = 10.0 ** rng.uniform(-12, 6, (2, N))
+    q[: N // 3] = p[: N // 3] * (1 + 10.0 ** rng.uniform(-9, 0, (N // 3, 1)))
+
+    def log(p: Any, q: Any) -> Any:
+        x, y = from_half_space(p, 0 * p)[0], from_half_space(q, 0 * q)[0]
+        return to_half_space(x, hyperboloid_log(x, y))
+
+    def transport(p: Any, q: Any, v: Any) -> Any:
+        (x, w), y = from_half_space(p, v), from_half_space(q, 0 * q)[0]
+        return to_half_space(y, hyperboloid_transport(x, y, w))
+
+    for found, exact in (
+        (HalfSpace().log(p, q), of_rows(log, p, q)),
+        (HalfSpace().transport(p, q, v), of_rows(transport, p, q, v)),
+    ):
+        size = np.linalg.norm(exact, axis=1, keepdims=True)
+        # as in the ball: squared distances and differences of heights, or two reflections
+        assert (abs(found - exact) <= 4 * relative(D) * size).all()
+
+
+@given(SEEDS, DIMENSIONS)
+@few
+def test_hyperboloid_logarithms_and_transport(seed: int, D: int) -> None:
+    """By Riemannian lengths, in which a rounding of a coordinate counts for x_0 as much."""
+    rng = np.random.default_rng(seed)
+    space = Hyperboloid()
+    x, y = (directions(rng, N, D) * 10.0 ** rng.uniform(-6, 6, (N, 1)) for _ in range(2))
+    y[: N // 3] = x[: N // 3] * (1 + 10.0 ** rng.uniform(-9, 0, (N // 3, 1)))
+    x, y = (space.project(np.pad(a, [(0, 0), (1, 0)])) for a in (x, y))
+    v = space._from_frame(space.features(x), directions(rng, N, D))
+    logs, vectors = space.log(x, y), space.transport(x, y, v)
+    for n in range(N):
+        (p, w), (q, _) = lifted(x[n, 1:], v[n, 1:]), lifted(y[n, 1:], 0 * y[n, 1:])
+        for at, found, exact, far in (
+            (x, logs, hyperboloid_log(p, q), x[n, 0]),
+            (y, vectors, hyperboloid_transport(p, q, w), x[n, 0] + y[n, 0]),
+        ):
+            off = found[n, 1:] - np.array([float(a) for a in exact[1:]])
+            size = float(mp.sqrt(dot(exact[1:], exact[1:]) - exact[0] ** 2))
+            length = space.norm(at[n], np.array([0.0, *off]))
+            assert length <= 8 * relative(D) * far * size
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=str)
