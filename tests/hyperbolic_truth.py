@@ -57,19 +57,58 @@ def transport(x: Any, y: Any, v: Any) -> Array:
     return np.array([float(scale * a) for a in turned])
 
 
-def hyperboloid_distance(x: Any, y: Any) -> float:
+def hyperboloid_distance(x: Any, y: Any, K: float = -1) -> float:
     """Return the distance of points given by their coordinates in space."""
     if np.array_equal(x, y):
         return 0.0
-    x, y = vector(x), vector(y)
-    cosh = mp.sqrt(1 + dot(x, x)) * mp.sqrt(1 + dot(y, y)) - dot(x, y)
-    return float(mp.acosh(max(cosh, mp.one)))
+    x, y, c = vector(x), vector(y), -mp.mpf(K)
+    cosh = mp.sqrt(1 + c * dot(x, x)) * mp.sqrt(1 + c * dot(y, y)) - c * dot(x, y)
+    return float(mp.acosh(max(cosh, mp.one)) / mp.sqrt(c))
 
 
-def half_space_distance(p: Any, q: Any) -> float:
+def half_space_distance(p: Any, q: Any, K: float = -1) -> float:
     p, q = vector(p), vector(q)
     d = [a - b for a, b in zip(p, q, strict=True)]
-    return float(mp.acosh(1 + dot(d, d) / (2 * p[-1] * q[-1])))
+    return float(mp.acosh(1 + dot(d, d) / (2 * p[-1] * q[-1])) / mp.sqrt(-mp.mpf(K)))
+
+
+def _lorentz(x: list[Any], y: list[Any]) -> Any:
+    return dot(x[1:], y[1:]) - x[0] * y[0]
+
+
+def hyperboloid_log(x: list[Any], y: list[Any]) -> list[Any]:
+    """Return the log map of the unit hyperboloid, time first."""
+    cosh = -_lorentz(x, y)
+    scale = mp.acosh(cosh) / mp.sqrt(cosh * cosh - 1)
+    return [scale * (b - cosh * a) for a, b in zip(x, y, strict=True)]
+
+
+def hyperboloid_transport(x: list[Any], y: list[Any], v: list[Any]) -> list[Any]:
+    scale = _lorentz(y, v) / (1 - _lorentz(x, y))
+    return [c + scale * (a + b) for a, b, c in zip(x, y, v, strict=True)]
+
+
+def lifted(x: Any, v: Any) -> tuple[list[Any], list[Any]]:
+    """Return the point and the tangent vector of coordinates in space, with time."""
+    x, v = vector(x), vector(v)
+    time = mp.sqrt(1 + dot(x, x))
+    return [time, *x], [dot(x, v) / time, *v]
+
+
+def from_half_space(p: Any, w: Any) -> tuple[list[Any], list[Any]]:
+    """Return the point and the tangent vector of the unit hyperboloid."""
+    (*a, h), (*u, up) = vector(p), vector(w)
+    square, slope = dot(a, a) + h * h, 2 * (dot(a, u) + h * up)
+    x = [(square + 1) / (2 * h), *(b / h for b in a), (square - 1) / (2 * h)]
+    v = [slope / (2 * h), *(b / h for b in u), slope / (2 * h)]
+    return x, [b - c * up / h for b, c in zip(v, x, strict=True)]
+
+
+def to_half_space(x: list[Any], v: list[Any]) -> Array:
+    """Return a tangent vector of the unit hyperboloid in the half-space's coordinates."""
+    z, dz = x[0] - x[-1], v[0] - v[-1]
+    across = [b / z - a * dz / z**2 for a, b in zip(x[1:-1], v[1:-1], strict=True)]
+    return np.array([float(b) for b in (*across, -dz / z**2)])
 
 
 def of_rows(f: Any, *arrays: Array) -> Array:

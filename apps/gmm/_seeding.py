@@ -129,8 +129,8 @@ def uniform(
         return drawn
     some = int(np.count_nonzero(weights))
     if some < n_clusters:
-        what = f"at least n_clusters = {n_clusters} samples of positive weight for init='random'"
-        raise ParameterError(expected(what, f"{some} of them", "Use init='k-means++'."))
+        what = f"at least {n_clusters} samples of positive weight, of which 'random' draws as many"
+        raise ParameterError(expected(what, f"{some}", "Pass 'k-means++' instead."))
     share = weights / weights.sum()
     drawn = random_state.choice(n, n_clusters, replace=False, p=share)
     return drawn

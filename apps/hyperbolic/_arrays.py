@@ -92,27 +92,6 @@ def unit(v: Any) -> Any:
     return v / pick(size > 0, size, 1.0)
 
 
-def turn(v: Any, before: tuple[Any, Any, Any], after: tuple[Any, Any, Any]) -> Any:
-    """Return vectors turned in a plane, from a direction before to one after; the rest stays.
-
-    Parameters
-    ----------
-    v : array of shape (..., D)
-        Vectors in an orthonormal frame.
-    before, after : tuples of three arrays of shape (..., D)
-        The direction, and the two unit vectors of the plane (or 0), in the frames before and after.
-    """
-    e, p, q = before
-    c, s = total(e * p), total(e * q)
-    along, across = total(v * p), total(v * q)
-    rest = v - along * p - across * q
-    e, p, q = after
-    cos, sin = total(e * p), total(e * q)
-    cos, sin = c * cos + s * sin, c * sin - s * cos
-    cos = pick((cos == 0) & (sin == 0), 1.0 + 0 * cos, cos)  # no directions: nothing moves
-    return rest + (cos * along - sin * across) * p + (sin * along + cos * across) * q
-
-
 def points(x: Any, name: str = "x") -> Any:
     """Return points as an array of floats: of lists of numbers, and of integers, NumPy's."""
     if library_of(x) in ("scalar", "sequence") or (

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from georeduce.engine import ArgumentError, ConvergenceWarning, LazyTensor, ShapeError, Vi, Vj
-from georeduce.engine.arrays import library_of, to_numpy
+from georeduce.engine.arrays import library_of
 from georeduce.engine.errors import expected, warn
 
 from .._arrays import put
-from ..common import Array, to_host
+from ..common import NON_NEGATIVE_REAL, POSITIVE_INTEGER, Array, to_host
 from ._arrays import apply
 from ._model import Features, log_scale
 from ._space import HyperbolicSpace
@@ -158,6 +158,8 @@ def mean_of(
     space: HyperbolicSpace, x: Any, weights: Any, tol: float, max_iter: int, run: dict[str, Any]
 ) -> tuple[Any, Any]:
     """Return the Fréchet means (..., D) and variances (...) of points (..., N, D)."""
+    NON_NEGATIVE_REAL.check("tol", tol)
+    POSITIVE_INTEGER.check("max_iter", max_iter)
     (y,), dtype = space._open(x)
     y = y.detach() if library_of(y) == "torch" else y
     if y.ndim < 2 or not y.shape[-2]:
@@ -187,7 +189,10 @@ def _weights(weights: Any, shape: tuple[int, ...]) -> Array:
     """Return weights (..., N, 1) of points (..., N), in float64."""
     if weights is None:
         return np.ones((*shape, 1))
-    w = np.asarray(to_numpy(weights) if library_of(weights) != "sequence" else weights, np.float64)
+    if library_of(weights) == "unknown":
+        what = f"weights as an array of shape {shape}, one for each point"
+        raise ArgumentError(expected(what, repr(weights)))
+    w = np.asarray(to_host(weights), np.float64)
     try:
         w = np.broadcast_to(w, np.broadcast_shapes(w.shape, shape))
     except ValueError:

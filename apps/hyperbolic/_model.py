@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from georeduce.engine import ArgumentError
+from georeduce.engine import ArgumentError, ShapeError
 from georeduce.engine.arrays import cast, to_numpy
 from georeduce.engine.errors import expected
 
-from ..common import ParameterError, is_real
+from ..common import ParameterError, Rule, is_real
 from ._arrays import FLOAT32, apply, pick
 
 Features = tuple[Any, ...]
@@ -49,6 +49,24 @@ class Model(ABC):
     def radius(self) -> float:
         """R, the unit of length."""
         return float(1 / np.sqrt(-self.curvature))
+
+    def _agree(self, *shapes: tuple[int, ...]) -> None:
+        """Raise for shapes of points and vectors that do not belong together.
+
+        Lengths of 1 would broadcast, but coordinates are no axis that does.
+        """
+        got = " and ".join([f"shape{'s' if len(shapes) > 1 else ''} {shapes[0]}",
+                            *map(str, shapes[1:])])  # fmt: skip
+        if any(not shape or shape[-1] <= self.more for shape in shapes):
+            what = f"points whose last axis has a length of at least {self.more + 1}"
+            raise ShapeError(expected(what, got))
+        if len({shape[-1] for shape in shapes}) > 1:
+            raise ShapeError(expected("points, and vectors, of as many coordinates", got))
+        try:
+            np.broadcast_shapes(*(shape[:-1] for shape in shapes))
+        except ValueError:
+            cure = "All pairs are those of x[:, None] and y."
+            raise ShapeError(expected("axes of points that broadcast", got, cure)) from None
 
     @abstractmethod
     def _features(self, x: Any) -> Features:
@@ -114,11 +132,22 @@ class Model(ABC):
         """
 
 
+MODEL = Rule(
+    "a model of hyperbolic space, such as PoincareBall()", lambda value: isinstance(value, Model)
+)
+
+
 def log_scale(s: Any, R: float) -> Any:
     """Return ``R theta / sinh(theta)``, of ``s = sinh(theta / 2)``."""
     size = s * apply("sqrt", 1 + s * s)
     some = size > 0
     return pick(some, apply("asinh", s) / pick(some, size, 1.0), 1.0) * R
+
+
+def exp_scale(theta: Any) -> Any:
+    """Return ``sinh(theta) / theta``, whose product with a vector has a derivative at 0."""
+    some = theta > 0
+    return pick(some, apply("sinh", theta) / pick(some, theta, 1.0), 1.0)
 
 
 def refuse(wrong: Any, what: str, got: Any, cure: str) -> None:

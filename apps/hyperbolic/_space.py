@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from georeduce.engine import ArgumentError, LazyTensor, ShapeError
+from georeduce.engine import ArgumentError, LazyTensor
 from georeduce.engine.agree import common_home
 from georeduce.engine.arrays import NUMPY, cast, from_numpy, kind_of, library_of
 from georeduce.engine.errors import expected
 
 from ..common import ParameterError, is_real
 from ._arrays import FLOAT32, FLOAT64, apply, length, pick, points, total
-from ._model import Features, Model
+from ._model import MODEL, Features, Model
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ class HyperbolicSpace(Model):
             For what is no point of the model, and for LazyTensors that are formulas.
         """
         if not isinstance(x, LazyTensor):
-            return self._features(cast(points(x), FLOAT64))
+            x = points(x)
+            self._agree(tuple(x.shape))
+            return self._features(cast(x, FLOAT64))
+        self._agree((x.D,))
         if not x.expr.is_variable or x.slots[0].dtype_free:
             cure = "Compute the points first: what is needed of each is made of its coordinates."
             got = f"the formula {x.formula}"
@@ -74,6 +77,7 @@ class HyperbolicSpace(Model):
         Lists and integers take the library and the dtype of the others.
         """
         made = [points(a) for a in arrays]
+        self._agree(*(tuple(a.shape) for a in made))
         kinds = [kind_of(a) for a, given in zip(made, arrays, strict=True) if a is given]
         homes = [home for _, home in kinds] or [NUMPY]
         for other in homes[1:]:
@@ -95,11 +99,9 @@ class HyperbolicSpace(Model):
             cure = "Make a LazyTensor of the other, by Vi or Vj, too."
             raise ArgumentError(expected("two LazyTensors or two arrays", "one of each", cure))
         if isinstance(x, LazyTensor):
+            self._agree((x.D,), (y.D,))
             return self.features(x), self.features(y), None
         (x, y), dtype = self._open(x, y)
-        if x.shape[-1] != y.shape[-1]:
-            got = f"shapes {tuple(x.shape)} and {tuple(y.shape)}"
-            raise ShapeError(expected("points of as many coordinates", got))
         return self._features(x), self._features(y), dtype
 
     # --- Distances ----------------------------------------------------------------------------
@@ -138,6 +140,8 @@ class HyperbolicSpace(Model):
         ------
         ArgumentError
             For what is no point of the model.
+        ShapeError
+            For numbers of coordinates that differ, and axes that do not broadcast.
 
         Notes
         -----
@@ -234,6 +238,12 @@ class HyperbolicSpace(Model):
         -------
         array of shape (..., D)
             Tangent vectors at y.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import HalfSpace
+        >>> HalfSpace().transport([-1.0, 1.0], [1.0, 1.0], [1.0, 1.0]).round(6)
+        array([ 1., -1.])
         """
         (x, y, v), dtype = self._open(x, y, v)
         return cast(self._transport(self._features(x), self._features(y), v), dtype)
@@ -300,7 +310,14 @@ class HyperbolicSpace(Model):
         -------
         array of shape (..., D)
             Points of the other one.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall
+        >>> PoincareBall().convert([0.5, 0.0], Hyperboloid()).round(6)
+        array([1.666667, 1.333333, 0.      ])
         """
+        MODEL.check("to", to)
         if to.curvature != self.curvature:
             what = f"a model of curvature {self.curvature}"
             cure = "Spaces of two curvatures are not isometric."

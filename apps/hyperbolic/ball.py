@@ -16,7 +16,7 @@ from georeduce.engine.arrays import cast, to_numpy
 
 from ..exact import gaps, square_sum
 from ._arrays import apply, length, pick, total
-from ._model import Features, refuse
+from ._model import Features, log_scale, refuse
 from ._space import HyperbolicSpace
 
 
@@ -63,7 +63,7 @@ class PoincareBall(HyperbolicSpace):
             ~(gap > 0),
             f"points inside of the ball of radius {self.radius:.6g}",
             lambda at: f"a norm of {np.linalg.norm(to_numpy(x)[at]):.6g}",
-            "Scale them, or move them inside by project.",
+            "Scale them, or move them inside by PoincareBall.project.",
         )
         return x, gap
 
@@ -75,18 +75,18 @@ class PoincareBall(HyperbolicSpace):
     def _log(self, x: Features, y: Features) -> Any:
         # of z = -p + q in the sense of Möbius, |z| = tanh(d / 2R) is known: only the direction is
         # taken from what is (g_p delta - |delta|^2 p / R^2) / (|delta|^2 / R^2 + g_p g_q)
-        d = self._distance(x, y)
         (p, gp), (q, gq) = x, y
         delta, far = q - p, length(p - q)
         square = far * far * -self.curvature
-        size = far * apply("sqrt", square + gp * gq)
-        return (delta * gp - p * square) * (d / pick(size > 0, size, 1.0))
+        scale = log_scale(self._half_sinh(x, y), 2.0)
+        return (delta * gp - p * square) * (scale / (gp * gq))
 
     def _exp(self, x: Features, v: Any) -> Any:
         size = length(v)
         reach = size / (2 * self.radius)
         reach = pick(reach > 300, 300.0, reach)  # beyond, cosh overflows, and all is the border
-        y = v * (self.radius * apply("tanh", reach) / pick(size > 0, size, 1.0))
+        some = size > 0
+        y = v * pick(some, self.radius * apply("tanh", reach) / pick(some, size, 1.0), 0.5)
         return self._add(x, (y, apply("cosh", reach) ** -2.0))
 
     def _add(self, x: Features, y: Features) -> Any:
@@ -118,7 +118,9 @@ class PoincareBall(HyperbolicSpace):
         return (A * p + B * q) / (A + B + (1 - a - b) / 2)
 
     def _project(self, x: Any, margin: float | None, dtype: Any) -> Any:
-        norm = apply("sqrt", square_sum(x)[0])
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = apply("sqrt", square_sum(x)[0])
+        norm = pick(norm < np.inf, norm, length(x))  # of squares that overflow
         limit = self.radius * (1 - max(margin or 0, 4 * float(np.finfo(dtype).eps)))
         beyond = norm > limit
         return pick(beyond, x * (limit / pick(beyond, norm, 1.0)), x)
@@ -156,6 +158,12 @@ class PoincareBall(HyperbolicSpace):
         -------
         array of shape (..., D)
             Points.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareBall
+        >>> PoincareBall().mobius_add([0.5, 0.0], [0.5, 0.0]).round(6)
+        array([0.8, 0. ])
         """
         fx, fy, dtype = self._pair(x, y)
         return self._close(self._add(fx, fy), dtype)

@@ -13,8 +13,8 @@ import numpy as np
 
 from georeduce.engine.arrays import to_numpy
 
-from ._arrays import apply, join, length, pick, total, turn, unit
-from ._model import Features, log_scale, refuse
+from ._arrays import apply, join, length, pick, total, unit
+from ._model import Features, exp_scale, log_scale, refuse
 from ._space import HyperbolicSpace
 
 
@@ -49,7 +49,7 @@ class HalfSpace(HyperbolicSpace):
             low,
             "points of positive height, the last coordinate",
             lambda at: f"{to_numpy(height)[at][0]:.6g}",
-            "Move them inside by project.",
+            "Move them inside by HalfSpace.project.",
         )
         refuse(~(size < np.inf), "finite points", lambda at: str(to_numpy(p)[at]), "")
         return p, height
@@ -74,12 +74,12 @@ class HalfSpace(HyperbolicSpace):
         p, height = x
         theta = length(v) / self.radius
         u = unit(v)
-        across, up = u[..., :-1], u[..., -1:]
-        cosh, sinh = apply("cosh", theta), apply("sinh", theta)
-        # cosh - up sinh, which cancels where the geodesic rises
-        rising = apply("exp", -theta) + sinh * total(across * across) / (1 + abs(up))
-        below = pick(up > 0, rising, cosh + abs(up) * sinh)
-        return join(p[..., :-1] + height * sinh * across / below, height / below)
+        w = v * (exp_scale(theta) / self.radius)
+        up = w[..., -1:]
+        # cosh - up, which cancels where the geodesic rises
+        rising = total(w[..., :-1] * u[..., :-1]) / (1 + abs(u[..., -1:])) + apply("exp", -theta)
+        below = pick(up > 0, rising, apply("cosh", theta) - up)
+        return join(p[..., :-1] + height * w[..., :-1] / below, height / below)
 
     def _to_frame(self, x: Features, v: Any) -> Any:
         return v * (self.radius / x[1])
@@ -88,12 +88,12 @@ class HalfSpace(HyperbolicSpace):
         return v * (x[1] / self.radius)
 
     def _transport(self, x: Features, y: Features, v: Any) -> Any:
-        delta = y[0] - x[0]
-        across = unit(join(delta[..., :-1], 0 * delta[..., -1:]))
-        up = join(0 * delta[..., :-1], 0 * delta[..., -1:] + 1)
-        start, end = unit(self._log(x, y)), -unit(self._log(y, x))
-        turned = turn(self._to_frame(x, v), (start, across, up), (end, across, up))
-        return self._from_frame(y, turned)
+        # geodesics are half circles, along which vectors turn by the angle at the circle's centre:
+        # two reflections, the mirrors of which are half of that apart
+        (p, hp), (q, hq) = x, y
+        mirror = unit(join((q - p)[..., :-1], hp + hq))
+        flipped = join(v[..., :-1], -v[..., -1:])
+        return (hq / hp) * (flipped - 2 * total(mirror * flipped) * mirror)
 
     def _geodesic(self, x: Features, y: Features, a: Any, b: Any) -> Any:
         # 1 / height and the other coordinates over it are linear in the hyperboloid's vector

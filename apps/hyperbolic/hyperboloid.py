@@ -16,8 +16,8 @@ import numpy as np
 from georeduce.engine.arrays import cast, to_numpy
 
 from ..exact import square_sum, two_product, two_sum
-from ._arrays import FLOAT32, FLOAT64, apply, join, length, pick, root, total, turn, unit
-from ._model import Features, log_scale, refuse
+from ._arrays import FLOAT32, FLOAT64, apply, join, length, pick, root, total, unit
+from ._model import Features, exp_scale, log_scale, refuse
 from ._space import HyperbolicSpace
 
 OFF = 1e-3
@@ -55,21 +55,23 @@ class Hyperboloid(HyperbolicSpace):
     more: ClassVar[int] = 1
 
     def _features(self, x: Any) -> Features:
-        time, space = x[..., :1], x[..., 1:] / self.radius
-        rho = length(space)
+        time, space = x[..., :1], x[..., 1:]
+        rho = length(space) / self.radius
         exact = self.radius * apply("sqrt", 1 + rho * rho)
         refuse(
             ~(abs(time - exact) <= OFF * exact),
             f"points of the hyperboloid -x_0^2 + |x|^2 = {-(self.radius**2):.6g} with x_0 > 0",
             lambda at: f"x_0 = {to_numpy(time)[at][0]:.6g} for {to_numpy(exact)[at][0]:.6g}",
-            "Let project find x_0.",
+            "Let Hyperboloid.project find x_0.",
         )
-        rho, low = _two_root(*square_sum(space))
-        some = rho > 0
-        size = pick(some, rho, 1.0)
-        n = space / size
-        p, lost = two_product(n, size)
-        n_low = ((space - p) - lost - n * low) / size
+        size, low = _two_root(*square_sum(space))
+        safe = pick(size > 0, size, 1.0)
+        n = space / safe
+        p, lost = two_product(n, safe)
+        n_low = ((space - p) - lost - n * low) / safe
+        rho = size / self.radius  # not of coordinates: their roundings would move far points
+        p, lost = two_product(rho, self.radius)
+        low = ((size - p) - lost + low) / self.radius
         square, lost = two_product(rho, rho)
         one, more = two_sum(square, 1.0)
         cosh, cosh_low = _two_root(one, more + lost + 2 * rho * low)
@@ -108,15 +110,15 @@ class Hyperboloid(HyperbolicSpace):
     def _exp(self, x: Features, v: Any) -> Any:
         n, _, a, _, rho = x
         theta = length(v) / self.radius
-        u = unit(v)
-        up = total(u * n)
-        across = u - up * n
-        sinh = apply("sinh", theta)
-        sign = pick(up < 0, -1.0, 1.0 + 0 * up)
-        # sinh(r) cosh(theta) + cosh(r) sinh(theta) up, which cancels where up is near -1
-        along = apply("sinh", apply("asinh", rho) + sign * theta)
-        along = along - sign * (a + 1 / a) / 2 * sinh * total(across * across) / (1 + abs(up))
-        space = self.radius * (n * along + sinh * across)
+        u, w = unit(v), v * (exp_scale(theta) / self.radius)
+        aside = u - total(u * n) * n
+        up = total(w * n)
+        cosh = (a + 1 / a) / 2
+        # sinh(r) cosh(theta) + cosh(r) up, which cancels where the geodesic comes to the centre
+        rest = cosh * apply("sinh", theta) * total(aside * aside) / (1 + abs(total(u * n)))
+        nearer = apply("sinh", apply("asinh", rho) - theta) + rest
+        along = pick(up < 0, nearer, rho * apply("cosh", theta) + cosh * up)
+        space = self.radius * (n * along + (w - up * n))
         return join(0 * along, space)
 
     def _to_frame(self, x: Features, v: Any) -> Any:
@@ -131,15 +133,21 @@ class Hyperboloid(HyperbolicSpace):
         return join(along * rho, v + n * (along * _versed(a, rho)))
 
     def _transport(self, x: Features, y: Features, v: Any) -> Any:
-        nx, ny = x[0], y[0]
-        at_x, at_y = length(nx) > 0, length(ny) > 0  # at the centre any direction serves
-        nx, ny = pick(at_x, nx, ny + 0 * nx), pick(at_y, ny, nx + 0 * ny)
-        aside = unit(ny - total(nx * ny) * nx)
-        aside = unit(aside - total(nx * aside) * nx)  # again, where it was of roundings
-        behind = total(nx * ny) * aside - total(aside * ny) * nx
-        start, end = unit(self._log(x, y)), -unit(self._log(y, x))
-        turned = turn(self._to_frame(x, v), (start, nx, aside), (end, ny, behind))
-        return self._from_frame(y, turned)
+        # frames are transported from the centre, so that vectors turn by the angle that is missing
+        # from the triangle of the three points, in the plane of the directions
+        turned = self._parts(x, y)[0]
+        (n, _, a, _, rho), (_, _, b, _, sigma) = x, y
+        tx, ty = (s / (1 + (e + 1 / e) / 2) for s, e in ((rho, a), (sigma, b)))  # tanh(r / 2)
+        h = total(turned * turned) / 2
+        tan = tx * ty / (2 / (a + 1) + tx * (2 / (b + 1)) + tx * ty * h)  # of half of it, over sin
+
+        def plane(u: Any) -> Any:
+            return total(turned * u) * n - total(n * u) * turned
+
+        u = self._to_frame(x, v)
+        once = tan * plane(u)
+        u = u + (once + tan * plane(once)) * (2 / (1 + tan * tan * h * (2 - h)))
+        return self._from_frame(y, u)
 
     def _geodesic(self, x: Features, y: Features, a: Any, b: Any) -> Any:
         space = a * x[4] * x[0] + b * y[4] * y[0]

@@ -11,6 +11,7 @@ from typing import Any
 from georeduce.engine.errors import did_you_mean, expected
 
 from ..common import ParameterError
+from ._model import MODEL
 from ._space import HyperbolicSpace
 from .ball import PoincareBall
 from .half_space import HalfSpace
@@ -77,6 +78,7 @@ def to_geomstats(space: HyperbolicSpace, D: int) -> Any:
     ModuleNotFoundError
         If geomstats is not installed.
     """
+    MODEL.check("space", space)
     if space.curvature != -1:
         cure = "Divide points by the radius, and multiply distances by it."
         raise ParameterError(expected("curvature -1 for geomstats", f"{space.curvature}", cure))

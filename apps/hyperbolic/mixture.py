@@ -34,7 +34,7 @@ from ..common import (
     running,
 )
 from ._clusters import CHUNK, Samples
-from ._coordinates import COORDINATES, RULES, points_of, samples_of, tell_of_points
+from ._coordinates import RULES, points_of, samples_of, tell_of_points
 from ._em import EM, STARTS, State, log_densities
 from ._gaussian import drawn
 
@@ -97,7 +97,8 @@ class RiemannianGaussianMixture(
     lower_bound_ : float
         Mean log-density of the samples in its last iteration.
     lower_bounds_ : list of float
-        The same for all its iterations; none is less than the one before.
+        The same for all its iterations; none is less than the one before, but for what
+        `reg_covar` adds.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -224,16 +225,17 @@ class RiemannianGaussianMixture(
 
     # --- What a fitted mixture says -----------------------------------------------------------
 
-    def _pairs(self, X: Any) -> tuple[LazyTensor, Any]:
-        """Return the formula of log-densities with samples as rows, and their dtype."""
+    def _checked(self, X: Any) -> Any:
         check_is_fitted(self)
-        X = validated(self, X, reset=False)
+        return validated(self, X, reset=False)
+
+    def _pairs(self, X: Any) -> LazyTensor:
+        """Return the formula of log-densities, with samples that are checked as rows."""
         space, points = points_of(self, X)
         means = points_of(self, self.means_)[1]
         state = State(self.weights_.astype(float), means, self.sigmas_.astype(float))
         rows, columns = space.features(Vi(points)), space.features(Vj(put(means, points)))
-        logs = log_densities(space, rows, columns, state, lambda a: Vj(put(a, points)))
-        return logs, kind_of(X)[0]
+        return log_densities(space, rows, columns, state, lambda a: Vj(put(a, points)))
 
     @at_home
     def predict(self, X: Any) -> Array:
@@ -249,7 +251,7 @@ class RiemannianGaussianMixture(
         labels : ndarray of shape (n_samples,)
             Indices, the lowest if several are as probable.
         """
-        labels: Array = self._pairs(X)[0].argmax(axis=1, **running(self))[:, 0]
+        labels: Array = self._pairs(self._checked(X)).argmax(axis=1, **running(self))[:, 0]
         return labels.astype(np.intp, copy=False)
 
     @at_home
@@ -266,12 +268,11 @@ class RiemannianGaussianMixture(
         resp : ndarray of shape (n_samples, n_components)
             Probabilities, which add up to 1 for each sample.
         """
-        check_is_fitted(self)
-        X = validated(self, X, reset=False)
+        X = self._checked(X)
         step = max(1, CHUNK // self.n_components)
         parts = []
         for n in range(0, len(X), step):
-            logs = self._pairs(X[n : n + step])[0].dense()
+            logs = self._pairs(X[n : n + step]).dense()
             shares = np.exp(logs - logs.max(axis=1, keepdims=True))
             parts.append((shares / shares.sum(axis=1, keepdims=True)).astype(X.dtype))
         return np.concatenate(parts)
@@ -279,6 +280,9 @@ class RiemannianGaussianMixture(
     @differentiable
     def score_samples(self, X: Any) -> Array:
         """Return the log-density of each sample, by the Riemannian volume.
+
+        Derivatives of tensors are 0 at the very centre, but for points of the ball and of the
+        half-space: see `Hyperboloid`.
 
         Parameters
         ----------
@@ -290,8 +294,9 @@ class RiemannianGaussianMixture(
         log_prob : ndarray of shape (n_samples,)
             Logarithms of densities.
         """
-        pairs, dtype = self._pairs(X)
-        found: Array = cast(pairs.logsumexp(axis=1, **running(self))[:, 0], dtype)
+        X = self._checked(X)
+        scores = self._pairs(X).logsumexp(axis=1, **running(self))[:, 0]
+        found: Array = cast(scores, kind_of(X)[0])
         return found
 
     @at_home
@@ -326,5 +331,6 @@ class RiemannianGaussianMixture(
     # --- Criteria -----------------------------------------------------------------------------
 
     def _n_parameters(self) -> int:
-        K, D = self.means_.shape
-        return int(K * (D - COORDINATES[self.coordinates].model.more) + K + K - 1)
+        space, means = points_of(self, self.means_)
+        K, D = len(means), means.shape[1] - space.more
+        return int(K * D + K + K - 1)

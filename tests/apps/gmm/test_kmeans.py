@@ -294,7 +294,7 @@ WRONG: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("negative", {}, {"sample_weight": [1, 1, -1, 1]}, ">= 0, but got -1.0 for sample 2"),
     ("weights", {}, {"sample_weight": [1, 1]}, "shape (4,), one for each sample, but got shape"),
     ("none", {}, {"sample_weight": [0] * 4}, "a positive sample_weight, but got weights"),
-    ("few", {"init": "random"}, {"sample_weight": [0, 0, 0, 1]}, "but got 1 of them. Use init="),
+    ("few", {"init": "random"}, {"sample_weight": [0, 0, 0, 1]}, "but got 1. Pass 'k-means++'"),
 ]  # fmt: skip
 
 

@@ -12,13 +12,19 @@ from hyperbolic_truth import (
     SEEDS,
     directions,
     distance,
+    dot,
+    from_half_space,
     half_space_distance,
     hyperboloid_distance,
+    hyperboloid_log,
+    hyperboloid_transport,
     in_ball,
+    lifted,
     log,
     mp,
     near_pairs,
     of_rows,
+    to_half_space,
     transport,
     vector,
 )
@@ -33,6 +39,7 @@ from georeduce.engine import Vi, Vj
 EPS = eps(float)
 N = 12
 few = settings(max_examples=25)
+curvatures = st.sampled_from([-1.0, -0.3, -7.0])
 
 
 def relative(D: int, dtype: Any = float) -> float:
@@ -45,7 +52,7 @@ def relative(D: int, dtype: Any = float) -> float:
     return (D / 2 + 12) * eps(dtype)
 
 
-@given(SEEDS, DIMENSIONS, st.sampled_from([-1.0, -0.3, -7.0]))
+@given(SEEDS, DIMENSIONS, curvatures)
 @few
 def test_gaps_have_all_digits(seed: int, D: int, K: float) -> None:
     x = in_ball(np.random.default_rng(seed), N, D, 15, 1 / np.sqrt(-K))
@@ -66,7 +73,7 @@ def test_gaps_of_many_points(dtype: Any, rng: Any) -> None:
     assert (abs(gaps(x)[:, 0] / one_by_one - 1) <= eps(dtype)).all()
 
 
-@given(SEEDS, DIMENSIONS, st.sampled_from([-1.0, -0.3, -7.0]))
+@given(SEEDS, DIMENSIONS, curvatures)
 @few
 def test_ball_distances(seed: int, D: int, K: float) -> None:
     ball = PoincareBall(K)
@@ -128,21 +135,22 @@ def test_ball_logarithms_and_transport(seed: int, D: int) -> None:
     assert (abs(ball.transport(x, y, v) - exact) <= 4 * relative(D) * size).all()
 
 
-@given(SEEDS, DIMENSIONS)
+@given(SEEDS, DIMENSIONS, curvatures)
 @few
-def test_hyperboloid_distances(seed: int, D: int) -> None:
+def test_hyperboloid_distances(seed: int, D: int, K: float) -> None:
     """Of points as far as the ball has them and farther, close ones included."""
     rng = np.random.default_rng(seed)
-    space = Hyperboloid()
+    space = Hyperboloid(K)
     x = directions(rng, N, D) * 10.0 ** rng.uniform(-6, 13, (N, 1))
     y = directions(rng, N, D) * 10.0 ** rng.uniform(-6, 13, (N, 1))
     y[: N // 3] = x[: N // 3] * (1 + 10.0 ** rng.uniform(-12, 0, (N // 3, 1)))
     y[N // 3 : N // 2] = x[N // 3 : N // 2] + rng.uniform(-1, 1, (N // 2 - N // 3, D))
-    exact = of_rows(hyperboloid_distance, x, y)
+    exact = of_rows(lambda a, b: hyperboloid_distance(a, b, K), x, y)
     x, y = (space.project(np.pad(a, [(0, 0), (1, 0)])) for a in (x, y))
     # both terms are squares of products and roots of what has no error of first order; numbers in
     # two parts end at eps^2, directions at as much of the points' size
-    limit = 2 * relative(D) * exact + 8 * EPS**2 * (1 + np.linalg.norm(x[:, 1:], axis=1))
+    limit = 2 * relative(D) * exact
+    limit += 8 * EPS**2 * (space.radius + np.linalg.norm(x[:, 1:], axis=1))
     assert (abs(space.distance(x, y) - exact) <= limit).all()
     assert (abs(np.diag(space.distance(Vi(x), Vj(y)).dense()) - exact) <= limit).all()
 
@@ -157,15 +165,63 @@ def test_hyperboloid_formulas_in_float32(rng: Any) -> None:
     assert (abs(found - exact) <= 2 * relative(3, np.float32) * exact).all()
 
 
-@given(SEEDS, DIMENSIONS)
+@given(SEEDS, DIMENSIONS, curvatures)
 @few
-def test_half_space_distances(seed: int, D: int) -> None:
+def test_half_space_distances(seed: int, D: int, K: float) -> None:
     rng = np.random.default_rng(seed)
     p, q = rng.standard_normal((2, N, D))
     p[:, -1], q[:, -1] = 10.0 ** rng.uniform(-12, 12, (2, N))
     q[: N // 3] = p[: N // 3] * (1 + 10.0 ** rng.uniform(-12, 0, (N // 3, 1)))
-    exact = of_rows(half_space_distance, p, q)
-    assert (abs(HalfSpace().distance(p, q) - exact) <= relative(D) * exact).all()
+    exact = of_rows(lambda a, b: half_space_distance(a, b, K), p, q)
+    assert (abs(HalfSpace(K).distance(p, q) - exact) <= relative(D) * exact).all()
+
+
+@given(SEEDS, DIMENSIONS)
+@few
+def test_half_space_logarithms_and_transport(seed: int, D: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, q, v = rng.standard_normal((3, N, D))
+    p[:, -1], q[:, -1] = 10.0 ** rng.uniform(-12, 6, (2, N))
+    q[: N // 3] = p[: N // 3] * (1 + 10.0 ** rng.uniform(-9, 0, (N // 3, 1)))
+
+    def log(p: Any, q: Any) -> Any:
+        x, y = from_half_space(p, 0 * p)[0], from_half_space(q, 0 * q)[0]
+        return to_half_space(x, hyperboloid_log(x, y))
+
+    def transport(p: Any, q: Any, v: Any) -> Any:
+        (x, w), y = from_half_space(p, v), from_half_space(q, 0 * q)[0]
+        return to_half_space(y, hyperboloid_transport(x, y, w))
+
+    for found, exact in (
+        (HalfSpace().log(p, q), of_rows(log, p, q)),
+        (HalfSpace().transport(p, q, v), of_rows(transport, p, q, v)),
+    ):
+        size = np.linalg.norm(exact, axis=1, keepdims=True)
+        # as in the ball: squared distances and differences of heights, or two reflections
+        assert (abs(found - exact) <= 4 * relative(D) * size).all()
+
+
+@given(SEEDS, DIMENSIONS)
+@few
+def test_hyperboloid_logarithms_and_transport(seed: int, D: int) -> None:
+    """By Riemannian lengths, in which a rounding of a coordinate counts for x_0 as much."""
+    rng = np.random.default_rng(seed)
+    space = Hyperboloid()
+    x, y = (directions(rng, N, D) * 10.0 ** rng.uniform(-6, 6, (N, 1)) for _ in range(2))
+    y[: N // 3] = x[: N // 3] * (1 + 10.0 ** rng.uniform(-9, 0, (N // 3, 1)))
+    x, y = (space.project(np.pad(a, [(0, 0), (1, 0)])) for a in (x, y))
+    v = space._from_frame(space.features(x), directions(rng, N, D))
+    logs, vectors = space.log(x, y), space.transport(x, y, v)
+    for n in range(N):
+        (p, w), (q, _) = lifted(x[n, 1:], v[n, 1:]), lifted(y[n, 1:], 0 * y[n, 1:])
+        for at, found, exact, far in (
+            (x, logs, hyperboloid_log(p, q), x[n, 0]),
+            (y, vectors, hyperboloid_transport(p, q, w), x[n, 0] + y[n, 0]),
+        ):
+            off = found[n, 1:] - np.array([float(a) for a in exact[1:]])
+            size = float(mp.sqrt(dot(exact[1:], exact[1:]) - exact[0] ** 2))
+            length = space.norm(at[n], np.array([0.0, *off]))
+            assert length <= 8 * relative(D) * far * size
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=str)

@@ -137,6 +137,12 @@ def test_what_is_refused() -> None:
         ball.frechet_mean(np.zeros((0, 2)))
     with pytest.raises(ShapeError, match=r"weights of shape \(3,\), one for each point, but got"):
         ball.frechet_mean(x, np.ones(2))
+    with pytest.raises(ArgumentError, match=r"as an array of shape \(3,\), one for .* but got 'w'"):
+        ball.frechet_mean(x, "w")
+    with pytest.raises(ArgumentError, match="Expected tol to be a number >= 0, but got -1"):
+        ball.frechet_mean(x, tol=-1)
+    with pytest.raises(ArgumentError, match="Expected max_iter to be a positive integer, but got"):
+        ball.frechet_variance(x, max_iter=0)
     for w in ([1, -1, 1], [0, 0, 0], [1, np.nan, 1]):
         with pytest.raises(ArgumentError, match="Expected weights >= 0 with a positive sum"):
             ball.frechet_mean(x, w)

@@ -1,9 +1,8 @@
-"""The laws of hyperbolic geometry in all three models, and what is refused."""
+"""The laws of hyperbolic geometry in all three models."""
 
 from __future__ import annotations
 
 import pickle
-import re
 from typing import Any
 
 import fake_cupy
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from georeduce.apps.exact import gaps
 from georeduce.apps.hyperbolic import HalfSpace, Hyperboloid, PoincareBall
-from georeduce.engine import ArgumentError, DTypeError, LazyTensor, ShapeError, Vi, Vj
+from georeduce.engine import DTypeError, LazyTensor, Vi, Vj
 
 EPS = eps(float)
 N = 12
@@ -40,7 +39,7 @@ def test_translations_and_rotations_keep_distances(seed: int, D: int, K: float) 
     rng = np.random.default_rng(seed)
     ball = PoincareBall(K)
     R = ball.radius
-    x, y = near_pairs(rng, N, D, 8, R)
+    x, y = near_pairs(rng, N, D, 12, R)
     d = ball.distance(x, y)
     z = in_ball(rng, N, D, 3, R)
     tx, ty = ball.mobius_add(z, x), ball.mobius_add(z, y)
@@ -58,15 +57,14 @@ def test_conversions_keep_distances(seed: int, D: int, K: float) -> None:
     rng = np.random.default_rng(seed)
     ball = PoincareBall(K)
     R = ball.radius
-    x, y = near_pairs(rng, N, D, 6, R)
+    x, y = near_pairs(rng, N, D, 12, R)
     d = ball.distance(x, y)
     off = moved(x, D, R) + moved(y, D, R) + (D + 24) * EPS * d
     for other in (Hyperboloid(K), HalfSpace(K)):
         u, v = ball.convert(x, other), ball.convert(y, other)
-        # coordinates of the hyperboloid are 2 / gap times as large, and so are their roundings;
-        # heights are as small as gaps where points are not below the one at infinity
-        wider = 4 / np.minimum(gaps(x / R), gaps(y / R))[:, 0] if D > 1 else 4
-        assert (abs(other.distance(u, v) - d) <= wider * off).all()
+        # a rounding of coordinates as large as 2 / gap moves points on the hyperboloid as far, and
+        # one of coordinates of the order of 1 at heights of the order of gap in the half-space
+        assert (abs(other.distance(u, v) - d) <= off).all()
         back = other.convert(u, ball)
         assert (np.linalg.norm(back - x, axis=1) <= 2 * (D + 12) * EPS * R).all()
 
@@ -224,6 +222,30 @@ def test_tensors_of_pytorch_and_their_gradients(model: Any, rng: Any) -> None:
     assert space.exp(s, torch.tensor(v)).detach().numpy() == pytest.approx(space.exp(x, v))
 
 
+@each_model
+@pytest.mark.parametrize("K", [-1.0, -0.3])
+def test_gradients_where_points_meet(model: Any, K: float, rng: Any) -> None:
+    """Smooth maps are smooth there: only the distance itself has a kink."""
+    torch = pytest.importorskip("torch")
+    space, ball = model(K), PoincareBall(K)
+    x = torch.tensor(ball.convert(in_ball(rng, 6, 3, 1, ball.radius)[[0, 1, 4]], space))
+    v = torch.tensor(space._from_frame(space.features(x.numpy()), rng.standard_normal((3, 3))))
+    maps = {
+        "square": (lambda a: space.distance(space.project(a), x) ** 2, x),
+        "log": (lambda a: space.log(space.project(a), x), x),
+        "log-to": (lambda a: space.log(x, space.project(a)), x),
+        "exp": (lambda w: space.exp(x, w), torch.zeros_like(v)),
+        "geodesic": (lambda a: space.geodesic(space.project(a), x, 0.3), x),
+        "transport": (lambda a: space.transport(space.project(a), x, v), x),
+    }
+    for name, (f, at) in maps.items():
+        at = at.clone().requires_grad_()
+        # difference quotients of step h are off by h^2 and, divided by it, by roundings; gaps are
+        # 0.1 and more, so that third derivatives are of the order of a thousand
+        off = {"eps": EPS ** (1 / 3), "atol": 1e4 * EPS ** (2 / 3), "rtol": 0.0}
+        assert torch.autograd.gradcheck(f, [at], **off), name
+
+
 def test_tensors_meet_lists_but_no_arrays() -> None:
     torch = pytest.importorskip("torch")
     d = PoincareBall().distance(torch.zeros(2), [0.5, 0.0])
@@ -233,68 +255,6 @@ def test_tensors_meet_lists_but_no_arrays() -> None:
     assert middle.numpy() == pytest.approx(np.array([[0, 0], [0.5, 0]]), abs=4 * eps(np.float32))
     with pytest.raises(DTypeError, match="but got torch tensors on cpu and NumPy arrays"):
         PoincareBall().distance(torch.zeros(2), np.zeros(2))
-
-
-# --- What is refused --------------------------------------------------------------------------
-
-OUTSIDE = {
-    "ball": (PoincareBall(), [[0.1, 0.2], [0.6, 0.8]], "points inside of the ball of radius 1, but "
-             "got a norm of 1 in row 1. Scale them, or move them inside by project."),
-    "ball-of-radius-2": (PoincareBall(-0.25), [3.0, 0.0], "points inside of the ball of radius 2, "
-                         "but got a norm of 3. Scale them, or move them inside by project."),
-    "ball-batch": (PoincareBall(), [[[np.nan, 0.0]]], "points inside of the ball of radius 1, but "
-                   "got a norm of nan at (0, 0). Scale them, or move them inside by project."),
-    "ball-infinite": (PoincareBall(), [np.inf, 0.0], "points inside of the ball of radius 1, but "
-                      "got a norm of inf. Scale them, or move them inside by project."),
-    "half-space": (HalfSpace(), [[0.0, 0.0]], "points of positive height, the last coordinate, but "
-                   "got 0 in row 0. Move them inside by project."),
-    "half-space-infinite": (HalfSpace(), [np.nan, 1.0], "finite points, but got [nan  1.]."),
-    "hyperboloid": (Hyperboloid(), [1.0, 1.0], "points of the hyperboloid -x_0^2 + |x|^2 = -1 with "
-                    "x_0 > 0, but got x_0 = 1 for 1.41421. Let project find x_0."),
-    "hyperboloid-below": (Hyperboloid(), [-1.0, 0.0], "points of the hyperboloid -x_0^2 + |x|^2 = "
-                          "-1 with x_0 > 0, but got x_0 = -1 for 1. Let project find x_0."),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("space", "x", "sentence"), OUTSIDE.values(), ids=OUTSIDE)
-def test_points_outside(space: Any, x: Any, sentence: str) -> None:
-    x = np.array(x)
-    o = space.origin(x.shape[-1] - space.more)
-    for call in (lambda: space.distance(o, x), lambda: space.log(x, o), lambda: space.exp(x, x)):
-        with pytest.raises(ArgumentError) as caught:
-            call()
-        assert str(caught.value) == f"Expected {sentence}"
-    rows = np.atleast_2d(x)
-    with pytest.raises(ArgumentError, match=re.escape(sentence[:30])):
-        space.distance(Vi(rows), Vj(rows))
-    if np.isfinite(x).all():
-        assert np.isfinite(space.distance(o, space.project(x))).all()
-
-
-def test_other_arguments() -> None:
-    ball = PoincareBall()
-    x = np.zeros((3, 2))
-    for K in (0, 1.0, -np.inf, np.nan, "-1", None, True):
-        with pytest.raises(ArgumentError, match="Expected curvature to be a negative number, but"):
-            PoincareBall(K)
-    with pytest.raises(ArgumentError, match="two LazyTensors or two arrays, but got one of each"):
-        ball.distance(Vi(x), x)
-    with pytest.raises(ArgumentError, match="LazyTensor of an array of points, but got the form"):
-        ball.distance(Vi(x) * 0.5, Vj(x))
-    with pytest.raises(
-        ShapeError, match=r"as many coordinates, but got shapes \(3, 2\) and \(3,\)"
-    ):
-        ball.distance(x, np.zeros(3))
-    with pytest.raises(DTypeError, match="but got str"):
-        ball.distance("x", x)
-    with pytest.raises(DTypeError, match="but got LazyTensor"):
-        ball.exp(Vi(x), Vi(x))
-    with pytest.raises(ArgumentError, match="Expected margin between 0 and 1, but got 2"):
-        ball.project(x, 2)
-    with pytest.raises(
-        ArgumentError, match=r"model of curvature -1\.0, but got -2\. Spaces of two"
-    ):
-        ball.convert(x, Hyperboloid(-2))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -312,6 +272,8 @@ def test_projected_points_are_inside(dtype: Any, rng: Any) -> None:
             stays = np.linalg.norm(x.astype(float), axis=1) / ball.radius < 1 - 4 * eps(dtype)
             assert 0 < stays.sum() < 200
             assert (found[stays] == x[stays]).all()
+            huge = ball.project(directions(rng, 5, D).astype(dtype) * (np.finfo(dtype).max / 4))
+            assert (gaps(huge, K) > 0).all()
             norms = np.linalg.norm(ball.project(x, 1e-2).astype(float), axis=1) / ball.radius
             assert (norms <= 0.99 * (1 + eps(dtype))).all()
 

@@ -83,6 +83,8 @@ def test_what_has_no_counterpart(monkeypatch: pytest.MonkeyPatch) -> None:
         to_geomstats(PoincareBall(-2.0), 3)
     with pytest.raises(ArgumentError, match="one of geomstats's hyperbolic spaces, PoincareBall, "):
         from_geomstats(object())
+    with pytest.raises(ArgumentError, match=r"space to be a model of hyperbolic .* but got 'ball'"):
+        to_geomstats("ball", 3)
     monkeypatch.setitem(sys.modules, "geomstats.geometry.poincare_ball", None)
     with pytest.raises(ModuleNotFoundError) as caught:
         to_geomstats(PoincareBall(), 3)

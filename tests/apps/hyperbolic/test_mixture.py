@@ -133,6 +133,15 @@ def test_predictions_are_bayes_rule(rng: Any, backend: str) -> None:
     assert mixture.bic(X) == pytest.approx(-2 * scores.sum() + n * np.log(200), rel=off)
 
 
+def test_samples_with_names_are_taken_as_they_are(rng: Any) -> None:
+    """Without a warning that parts of them have no names."""
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(rng.standard_normal((30, 2)), columns=["a", "b"])
+    found = RiemannianGaussianMixture(2, random_state=0).fit(X)
+    assert found.feature_names_in_.tolist() == ["a", "b"]
+    assert (found.predict_proba(X).argmax(axis=1) == found.predict(X)).all()
+
+
 @pytest.mark.parametrize("K", [-1.0, -0.3])
 def test_densities_integrate_to_one(K: float) -> None:
     """By the Riemannian volume, on a polar grid about the centre."""
@@ -199,6 +208,9 @@ def test_all_coordinates_give_the_same_mixture(kind: str) -> None:
     # other draws of seeds, the same maximum
     assert other.score(Z) == pytest.approx(one.score(X), abs=1e-4)
     assert np.sort(other.sigmas_) == pytest.approx(np.sort(one.sigmas_), rel=1e-2)
+    # as many parameters: a point of the hyperboloid has one coordinate more than it needs
+    penalty = [m.bic(A) + 2 * len(A) * m.score(A) for m, A in ((one, X), (other, Z))]
+    assert penalty[0] == pytest.approx(penalty[1], rel=1e-9)
     drawn_from, _ = other.sample(5)
     assert drawn_from.shape == (5, Z.shape[1])
     assert np.isfinite(other.score_samples(drawn_from)).all()
@@ -242,6 +254,12 @@ def test_what_is_refused_and_what_is_warned_of(rng: Any) -> None:
         model(9).fit(X[:5])
     with pytest.raises(ValueError, match="Expected points inside of the ball of radius 1, but got"):
         model().fit(X * 3)
+    with pytest.raises(ValueError, match="last axis has a length of at least 2, but got"):
+        model(coordinates="hyperboloid").fit(X[:, :1])
+    with pytest.raises(
+        ValueError, match=r"at least 3 samples of positive weight, .* got 1\. Pass 'k-means"
+    ):
+        model(3, init_params="random").fit(X, sample_weight=np.arange(50) == 7)
     with pytest.raises(ValueError, match="Expected n_samples to be a positive integer, but got 0"):
         known().sample(0)
 
