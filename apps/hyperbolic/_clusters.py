@@ -167,7 +167,7 @@ def lloyd(
     before = None
     for n_iter in range(1, max_iter + 1):
         distances, labels = map(to_host, samples.nearest(centers))
-        inertia = float(samples.masses @ distances**2)
+        inertia = _inertia(samples, distances)
         if tell:
             tell(f"iteration {n_iter}: squared distances sum up to {inertia:.6g}")
         found = _moved(samples, centers, distances, labels)
@@ -178,8 +178,14 @@ def lloyd(
             break
     if shift > 0:
         distances, labels = map(to_host, samples.nearest(centers))
-        inertia = float(samples.masses @ distances**2)
+        inertia = _inertia(samples, distances)
     return Clustering(centers, labels, inertia, n_iter)
+
+
+def _inertia(samples: Samples, distances: Array) -> float:
+    """Return the weighted sum of squared distances."""
+    # not masses @ squares: the threads of BLAS would go on spinning while the next reduction runs
+    return float(np.sum(samples.masses * distances**2))
 
 
 def _moved(samples: Samples, centers: Array, distances: Array, labels: Array) -> Found:
