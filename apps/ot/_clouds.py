@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from georeduce.engine import ShapeError
 from georeduce.engine.errors import expected
 
-from ..common import FLOATS, Array, checked_weights
+from ..common import FLOATS, Array, ParameterError, checked_weights
 
 Cloud = tuple[Array, Array]
 """Points (n_points, D), and their weights."""
@@ -36,10 +36,14 @@ def stacked(clouds: Sequence[Cloud]) -> tuple[Array, Array]:
 
 def is_clouds(X: Any) -> bool:
     """Return whether it is clouds, not a matrix: arrays of points, or pairs with their weights."""
-    if isinstance(X, np.ndarray) and X.dtype != object:
-        return X.ndim == 3
-    if not isinstance(X, list | tuple | np.ndarray) or not len(X):
+    if isinstance(X, np.ndarray) and X.dtype != object and X.ndim != 3:
         return False
+    if isinstance(X, np.ndarray) and X.dtype != object and len(X):
+        return True
+    if not isinstance(X, list | tuple | np.ndarray):
+        return False
+    if not len(X):
+        raise ParameterError(expected("at least one cloud", "none"))
     if isinstance(X[0], tuple) or np.ndim(X[0]) == 2:
         return True
     if np.ndim(X[0]) == 1 and len({np.size(row) for row in X}) > 1:

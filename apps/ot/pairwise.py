@@ -33,6 +33,7 @@ from ..common import (
     running_as,
     to_host,
 )
+from ._arrays import number
 from ._clouds import Cloud, clouds_of, is_clouds, on_the_line, size, stacked
 from .problem import Problem
 from .solver import solve
@@ -263,7 +264,9 @@ class TransportKernel(
         n = len(self.clouds_)
         problem = {"cost": self.cost, "reach": self.reach, "penalty": self.penalty}
         with running_as(self):
-            self.epsilon_ = self.epsilon or _usual_epsilon(self.clouds_, **problem)
+            given = self.epsilon is not None
+            usual = number(self.epsilon) if given else _usual_epsilon(self.clouds_, **problem)
+            self.epsilon_ = float(usual)
             solver = self._solver()
             self.own_ = solver.own(self.clouds_)
             if self.gamma is not None:

@@ -29,7 +29,6 @@ from ..common import (
     N_JOBS,
     NONE,
     POSITIVE_INTEGER,
-    POSITIVE_REAL,
     VERBOSE,
     Array,
     ParameterError,
@@ -41,6 +40,7 @@ from ..common import (
     running_as,
     to_host,
 )
+from ._arrays import POSITIVE_NUMBER
 from ._labels import UNKNOWN, codes_of, labelled, with_label
 from ._penalties import PENALTIES
 from ._pots_names import called_as_pots
@@ -50,7 +50,7 @@ from .problem import Problem
 from .solver import solve
 
 _COST = one_of(*COSTS) | Rule("a Cost", lambda value: isinstance(value, Cost)) | CALLABLE
-_REACH = POSITIVE_REAL | Rule(
+_REACH = POSITIVE_NUMBER | Rule(
     "a pair of these", lambda value: isinstance(value, tuple | list) and len(value) == 2
 )
 
@@ -85,7 +85,7 @@ class SinkhornTransport(
         With labels of both, the cost between two that are of different known labels is raised to
         this many times the largest cost. Infinite: they exchange no mass at all. For that there
         must be enough mass of each label, or without one, in the other. Else there is no plan,
-        which an error tells if a sample can go nowhere, and a warning if samples together cannot.
+        which an error or a warning tells.
     distribution_estimation : callable or None, default=None
         From samples (n_samples, n_features) to their weights (n_samples,), which are normalised
         unless there is a `reach`. By default all weigh the same.
@@ -163,13 +163,13 @@ class SinkhornTransport(
     """
 
     _rules: ClassVar[dict[str, Rule]] = {
-        "epsilon": POSITIVE_REAL | NONE,
+        "epsilon": POSITIVE_NUMBER | NONE,
         "cost": _COST,
         "reach": _REACH | NONE,
         "penalty": one_of(*PENALTIES),
         "limit_max": Rule("a positive number", lambda value: is_real(value) and value > 0),
         "distribution_estimation": CALLABLE | NONE,
-        "tol": POSITIVE_REAL,
+        "tol": POSITIVE_NUMBER,
         "max_iter": POSITIVE_INTEGER,
         "verbose": VERBOSE,
         "n_jobs": N_JOBS | NONE,

@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from georeduce.apps.common import ParameterError
-from georeduce.apps.ot import TransportKernel, _clouds, pairwise, sinkhorn_divergence
+from georeduce.apps.ot import Problem, TransportKernel, _clouds, pairwise, sinkhorn_divergence
+from georeduce.apps.ot._sizes import SAMPLE, Sizes
 from georeduce.engine import ShapeError
 
 NEAR = 1e-6
@@ -65,6 +66,24 @@ def test_batches_change_nothing(clouds: Clouds, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pairwise, "BATCH", 1)
     monkeypatch.setattr(_clouds, "STEP", 1)
     np.testing.assert_allclose(TransportKernel(**EXACT).fit_transform(clouds), together, atol=NEAR)
+
+
+def test_a_batch_is_sampled_as_one_problem_is(rng: np.random.Generator) -> None:
+    """Some pairs of each problem tell how large costs are, not all."""
+    looked_at = []
+
+    def cost(x: Any, y: Any) -> Any:
+        looked_at.append(x.M * y.N)
+        return x.sqdist(y)
+
+    x, y = rng.random((100, 200, 3)), rng.random((100, 300, 3))
+    x[17] *= 9
+    sizes = Sizes(Problem(x, y, cost=cost, epsilon=EPSILON))
+    assert 100 * looked_at[-1] < 4 * SAMPLE**2
+    farthest = ((x[17, :, None] - y[17]) ** 2).sum(-1).max()
+    assert farthest / 2 < sizes.largest <= farthest
+    Sizes(Problem(x[17], y[17], cost=cost, epsilon=EPSILON))
+    assert looked_at[-1] >= SAMPLE**2
 
 
 def test_clouds_have_many_forms(rng: np.random.Generator) -> None:
@@ -152,6 +171,11 @@ def test_wrong_clouds_are_told(clouds: Clouds, rng: np.random.Generator) -> None
         model.transform([rng.random((4, 3))])
     with pytest.raises(ParameterError, match="sample_weight >= 0"):
         model.fit([(rng.random((2, 2)), [1.0, -1.0])])
+    for none in ([], np.zeros((0, 5, 2))):
+        with pytest.raises(ParameterError, match="at least one cloud, but got none"):
+            TransportKernel().fit(none)
+        with pytest.raises(ParameterError, match="at least one cloud, but got none"):
+            model.transform(none)
     with pytest.raises(ValueError, match="cloud 1 contains NaN"):
         model.fit([rng.random((2, 2)), np.full((2, 2), np.nan)])
 

@@ -109,7 +109,7 @@ def test_acceleration_takes_fewer_steps_and_the_dual_never_falls(
     counts = []
     for fast in (False, True):
         steps = Alternating(problem, np.float64, {})
-        acceleration = Acceleration(problem.b, True)
+        acceleration = Acceleration(problem.b, True, problem.epsilon)
         values, error = [steps.value(np.zeros(100))], 1.0
         while error > 1e-4 and len(values) < 3000:
             g, error = steps.step()
