@@ -25,6 +25,7 @@ from georeduce.engine.errors import expected, warn
 from .._arrays import native
 from ..common import BOOLEAN, POSITIVE_INTEGER, RANDOM_STATE, ParameterError
 from ._arrays import POSITIVE_NUMBER, at_home, constant, namespace, number
+from .divergence import check_keywords
 from .problem import Problem, check_same_mass, points, weights_of
 from .solver import solve
 
@@ -52,6 +53,10 @@ class Barycenter:
     epsilon: float
     changes: tuple[float, ...]
     converged: bool
+
+    def __repr__(self) -> str:
+        seen = f"{len(self.changes)} moves, {'' if self.converged else 'not '}converged"
+        return f"Barycenter of {len(self.a)} points, epsilon {self.epsilon:g}, {seen}"
 
 
 def barycenter(
@@ -125,6 +130,7 @@ def barycenter(
     >>> (found.x.mean(axis=0) - x.mean(axis=0)).round(2)
     array([1., 1.])
     """
+    check_keywords(how, barycenter)
     POSITIVE_NUMBER.check("tol", tol)
     tol = float(number(tol))
     POSITIVE_INTEGER.check("max_iter", max_iter)

@@ -15,8 +15,8 @@ from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import did_you_mean, expected
 
 from .._arrays import native, untraced
-from ..common import POSITIVE_REAL, ParameterError
-from ._arrays import at_home, namespace
+from ..common import ParameterError
+from ._arrays import POSITIVE_NUMBER, at_home, namespace, number
 from .problem import Problem, check_same_mass
 
 
@@ -111,7 +111,8 @@ def squared_mmd(
     >>> print(squared_mmd(x, y, kernel="energy"))
     2.0
     """
-    POSITIVE_REAL.check("scale", scale)
+    POSITIVE_NUMBER.check("scale", scale)
+    scale = float(number(scale))
     known = _resolve(kernel)
     # measures, as those of a problem that lets masses differ
     problem = Problem(x, y, a, b, epsilon=1.0, reach=1.0)

@@ -24,7 +24,6 @@ from .._arrays import at_home, validated
 from .._progress import Progress
 from ..common import (
     NONE,
-    POSITIVE_REAL,
     Array,
     ParameterError,
     Rule,
@@ -33,7 +32,7 @@ from ..common import (
     running_as,
     to_host,
 )
-from ._arrays import number
+from ._arrays import POSITIVE_NUMBER, number
 from ._clouds import Cloud, clouds_of, is_clouds, on_the_line, size, stacked
 from .problem import Problem
 from .solver import solve
@@ -205,7 +204,7 @@ class TransportKernel(
     """
 
     _rules: ClassVar[dict[str, Rule]] = {
-        "gamma": POSITIVE_REAL | NONE,
+        "gamma": POSITIVE_NUMBER | NONE,
         "output": one_of("kernel", "divergence"),
         **{
             name: SinkhornTransport._rules[name]

@@ -43,7 +43,9 @@ ROOM = 2.0
 """For the rounding of values, and the masses that a plan on the way is off by."""
 POTENTIALS = Rule(
     "a Transport or a pair of potentials (f, g)",
-    lambda value: isinstance(value, Transport) or (isinstance(value, tuple) and len(value) == 2),
+    lambda value: (
+        isinstance(value, Transport) or (isinstance(value, tuple | list) and len(value) == 2)
+    ),
 )
 RULES = {
     "tol": POSITIVE_NUMBER,

@@ -35,13 +35,12 @@ from ..common import (
     Rule,
     check_parameters,
     checked_weights,
-    is_real,
     one_of,
     running_as,
     to_host,
 )
 from ._arrays import POSITIVE_NUMBER
-from ._labels import UNKNOWN, codes_of, labelled, with_label
+from ._labels import UNKNOWN, codes_of, labelled, told_of, with_label
 from ._penalties import PENALTIES
 from ._pots_names import called_as_pots
 from .costs import COSTS, Cost, resolve
@@ -167,7 +166,7 @@ class SinkhornTransport(
         "cost": _COST,
         "reach": _REACH | NONE,
         "penalty": one_of(*PENALTIES),
-        "limit_max": Rule("a positive number", lambda value: is_real(value) and value > 0),
+        "limit_max": POSITIVE_NUMBER,
         "distribution_estimation": CALLABLE | NONE,
         "tol": POSITIVE_NUMBER,
         "max_iter": POSITIVE_INTEGER,
@@ -175,6 +174,8 @@ class SinkhornTransport(
         "n_jobs": N_JOBS | NONE,
         "backend": BACKEND,
     }
+    # scikit-learn takes these names for those of what is transformed back
+    __metadata_request__fit: ClassVar[dict[str, None]] = {"Xt": None, "yt": None}
 
     def __init__(
         self,
@@ -238,7 +239,8 @@ class SinkhornTransport(
         with running_as(self):
             self._limit = self._largest_allowed()
             problem = self._problem(self.epsilon)
-            solved = solve(problem, tol=self.tol, max_iter=self.max_iter, verbose=self.verbose)
+            with told_of(self._codes):
+                solved = solve(problem, tol=self.tol, max_iter=self.max_iter, verbose=self.verbose)
             self.value_ = float(solved.value)
         self.f_, self.g_ = to_host(solved.f), to_host(solved.g)
         self.epsilon_ = problem.epsilon
@@ -341,7 +343,8 @@ class SinkhornTransport(
     def _weights_of(self, X: Array) -> Array:
         if self.distribution_estimation is None:
             return np.full(len(X), 1 / len(X))
-        weights = checked_weights(to_host(self.distribution_estimation(X)), len(X))
+        weights = self.distribution_estimation(X)
+        weights = checked_weights(to_host(weights), len(X), "distribution_estimation")
         if weights is None:
             what = "distribution_estimation to return a weight for each sample"
             raise ParameterError(expected(what, "None"))

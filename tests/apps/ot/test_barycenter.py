@@ -99,6 +99,8 @@ def test_clouds_of_tensors(clouds: tuple[Array, Array]) -> None:
     np.testing.assert_allclose(there.x, ours.x)
     single = barycenter([c.astype(np.float32) for c in clouds], **how)
     assert single.x.dtype == np.float32
+    line = f"Barycenter of 10 points, epsilon {EPSILON}, {len(single.changes)} moves, converged"
+    assert repr(single) == line
     np.testing.assert_allclose(single.x, ours.x, atol=0.01)
 
 
@@ -126,6 +128,10 @@ def test_wrong_arguments_are_told(clouds: tuple[Array, Array]) -> None:
     for sentence, given in cases:
         with pytest.raises(ArgumentError, match=sentence):
             barycenter(given.pop("clouds", clouds), **given)
+    with pytest.raises(
+        ArgumentError, match=r"keywords among .*'n_points'.*but got 'points'\. Did you"
+    ):
+        barycenter(clouds, points=3)
     shapes: list[tuple[str, dict[str, Any]]] = [
         (r"clouds\[1\] of shape \(points, fea.*got shape \(1, 40, 2\)", {"clouds": [x, x[None]]}),
         (r"clouds\[1\] of 2 features, as clouds\[0\], but got 1", {"clouds": [x, y[:, :1]]}),

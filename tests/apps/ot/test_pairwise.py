@@ -169,7 +169,7 @@ def test_wrong_clouds_are_told(clouds: Clouds, rng: np.random.Generator) -> None
         model.fit([*clouds, rng.random((4, 3))])
     with pytest.raises(ParameterError, match="2 features, as in training"):
         model.transform([rng.random((4, 3))])
-    with pytest.raises(ParameterError, match="sample_weight >= 0"):
+    with pytest.raises(ParameterError, match="weight in cloud 0 >= 0"):
         model.fit([(rng.random((2, 2)), [1.0, -1.0])])
     for none in ([], np.zeros((0, 5, 2))):
         with pytest.raises(ParameterError, match="at least one cloud, but got none"):
@@ -184,6 +184,15 @@ def test_forms_of_clouds_are_told(clouds: Clouds, rng: np.random.Generator) -> N
     model = TransportKernel(epsilon=EPSILON)
     with pytest.raises(ShapeError, match=r"rows of several lengths.*cloud\[:, None\]"):
         model.fit([rng.random(4), rng.random(5)])
+    forms: list[tuple[str, Any]] = [
+        ("a list whose parts are of several shapes", [[cloud, w] for cloud, w in clouds]),
+        ("a tuple of 3 for cloud 1", [clouds[0], (*clouds[1], 3)]),
+        ("none in cloud 1", [clouds[0], np.zeros((0, 2))]),
+        (r"got generator\. Pass list", (cloud for cloud in clouds)),
+    ]
+    for sentence, form in forms:
+        with pytest.raises(ParameterError, match=sentence):
+            model.fit(form)
     with pytest.raises(ParameterError, match=r"one cloud is \[cloud\]"):
         model.fit(clouds).transform(rng.random((7, 2)))
 

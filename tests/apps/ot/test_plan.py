@@ -111,6 +111,7 @@ def test_new_points_have_a_law(rng: np.random.Generator, solved: Transport, dtyp
     p, law = solved.problem, solved.plan.conditional()
     new = solved.plan.conditional(p.x[:4].copy())
     assert new.shape == (4, 40)
+    assert repr(new) == "Conditional(plan=Plan of shape (30, 40))"
     np.testing.assert_array_equal(new.mean(), law.mean()[:4])
     # far away the law is that of the farthest point there, not 0 / 0
     far = solved.plan.conditional(np.full((1, 3), 1e3, dtype))

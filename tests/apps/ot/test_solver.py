@@ -179,7 +179,7 @@ def test_a_solution_is_a_start(rng: np.random.Generator) -> None:
     x, y = rng.random((40, 2)), rng.random((50, 2))
     problem = Problem(x, y, epsilon=0.01)
     solved = solve(problem, tol=1e-5)
-    for again in (solved, (solved.f, solved.g)):
+    for again in (solved, (solved.f, solved.g), [solved.f, solved.g]):
         assert len(solve(problem, tol=1e-5, start=again).errors) <= 2  # in float32 and float64
     sharper = solve(Problem(x, y, epsilon=0.008), tol=1e-5, start=solved)
     assert len(sharper.errors) < len(solve(sharper.problem, tol=1e-5).errors)
