@@ -74,23 +74,19 @@ class Plan:
     transposed: bool = False
     accuracy: float = DIGITS
 
+    # NumPy would take a plan for a number; so arrays leave products to it
+    __array_ufunc__ = None
+
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         cure = "Use .dense() for a small one, or reduce it."
         raise DTypeError(expected("a NumPy array", "a Plan, which is never stored", cure))
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **given: Any) -> Any:
-        """Let NumPy multiply matrices by a plan, and by nothing else take it for a number."""
-        if ufunc is np.matmul and method == "__call__" and not given:
-            return self @ inputs[1] if inputs[0] is self else self.__rmatmul__(inputs[0])
+    def __mul__(self, other: Any) -> NoReturn:
         cure = (
-            "Use .dense() for a small one; plan.matrix is a LazyTensor, to compute with pair by "
-            "pair and to reduce; plan.cost is what moving costs."
+            "Use plan.matrix, a LazyTensor, to compute with pair by pair and to reduce, or .dense()"
+            " for a small one; plan.cost is what moving costs."
         )
-        what = f"arrays for numpy.{ufunc.__name__}"
-        raise DTypeError(expected(what, "a Plan, which is never stored", cure))
-
-    def __mul__(self, other: Any) -> Any:
-        return self.__array_ufunc__(np.multiply, "__call__", self, other)
+        raise DTypeError(expected("factors that are arrays", "a Plan, which is never stored", cure))
 
     __rmul__ = __mul__
 

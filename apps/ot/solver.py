@@ -257,7 +257,7 @@ def iterate(
     acceleration = Acceleration(steps.weights, up_to_constants=free, size=problem.epsilon)
     slack = problem.epsilon * stage.rounding * problem.b.sum(-1)
     errors: list[Any] = []
-    highest = Ceiling(stage, how)
+    highest = Ceiling(stage, how) if free else None
     value = steps.value(along_y.within(g))
     while True:
         onwards, error = steps.step()
@@ -265,7 +265,7 @@ def iterate(
         progress.step(epsilon=f"{problem.epsilon:.2e}", error=f"{float(error.max()):.1e}")
         if bool((error <= stage.tol).all()) or len(errors) >= limit:
             return steps.f, steps.g, onwards, errors
-        if free:
+        if highest is not None:
             highest.check(value)
         least = value - slack
         value = steps.value(along_y.within(acceleration.onwards(steps.g, onwards)))

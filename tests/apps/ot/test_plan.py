@@ -91,9 +91,7 @@ def test_a_law_given_the_source(rng: np.random.Generator, solved: Transport, dty
     np.testing.assert_allclose(back[some], (P.T @ p.x)[some] / P.sum(0)[some, None], rtol=rtol)
 
 
-def test_what_users_look_for_is_there(
-    rng: np.random.Generator, solved: Transport, dtype: Any
-) -> None:
+def test_what_users_look_for_is_there(solved: Transport, dtype: Any) -> None:
     plan, P, p = solved.plan, stored(solved), solved.problem
     np.testing.assert_array_equal(plan.argmax()[p.a > 0], P.argmax(1)[p.a > 0])
     np.testing.assert_array_equal(plan.T.argmax()[p.b > 0], P.argmax(0)[p.b > 0])
@@ -102,9 +100,6 @@ def test_what_users_look_for_is_there(
     rtol = error(solved, dtype)
     np.testing.assert_allclose(np.sum(plan), 1, rtol=rtol)
     np.testing.assert_allclose(np.sum(plan, axis=1), P.sum(1), rtol=rtol)
-    u, v = rng.random((2, 30)).astype(dtype), rng.random((40, 2)).astype(dtype)
-    np.testing.assert_array_equal(np.matmul(plan, v), plan @ v)
-    np.testing.assert_array_equal(np.matmul(u, plan), u @ plan)
 
 
 def test_new_points_have_a_law(rng: np.random.Generator, solved: Transport, dtype: Any) -> None:
@@ -276,10 +271,8 @@ def test_what_is_refused(solved: Transport, dtype: Any) -> None:
     for asked in (np.asarray, np.argmax):
         with pytest.raises(DTypeError, match=r"a Plan, which is never stored\. Use \.dense\(\)"):
             asked(plan)
-    for asked in (np.exp, np.max, lambda plan: 2 * plan, lambda plan: plan * plan, ones.__mul__):
-        with pytest.raises(
-            DTypeError, match=r"arrays for numpy\.\w+, but got a Plan.*plan\.matrix"
-        ):
+    for asked in (lambda plan: 2 * plan, lambda plan: plan * ones, lambda plan: ones * plan):
+        with pytest.raises(DTypeError, match=r"arrays, but got a Plan.*plan\.matrix"):
             asked(plan)
     with pytest.raises(ArgumentError, match="dtype=None for a Plan, but got"):
         np.sum(plan, dtype=np.float64)
