@@ -6,6 +6,7 @@ Knows scikit-learn's public interface and the engine's; knows no estimator.
 from __future__ import annotations
 
 import operator
+import reprlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from georeduce.engine.errors import did_you_mean, expected
 
 Array = npt.NDArray[Any]
 
+SHOWN = 300
+"""Characters of a wrong value that a sentence shows; of longer ones the beginning."""
 FLOATS = [np.float64, np.float32]
 """For ``validate_data(dtype=FLOATS)``: both are kept as they are, all else becomes the first."""
 
@@ -54,9 +57,9 @@ class Rule:
     def check(self, name: str, value: Any) -> None:
         """Raise the sentence if `value` does not follow the rule."""
         if not self.accepts(value):
-            raise ParameterError(
-                expected(f"{name} to be {self.what}", repr(value), self.cure(value))
-            )
+            got = repr(value)
+            got = got if len(got) <= SHOWN else reprlib.repr(value)
+            raise ParameterError(expected(f"{name} to be {self.what}", got, self.cure(value)))
 
     def __or__(self, other: Rule) -> Rule:
         """Return the rule that one of the two is followed."""
@@ -161,7 +164,9 @@ def to_host(x: Any) -> Any:
     return to_numpy(x) if library_of(x) in ("torch", "cupy") else x
 
 
-def checked_weights(sample_weight: Any, n_samples: int) -> Array | None:
+def checked_weights(
+    sample_weight: Any, n_samples: int, name: str = "sample_weight"
+) -> Array | None:
     """Return the weights of samples in float64, None if there are none.
 
     Parameters
@@ -170,6 +175,8 @@ def checked_weights(sample_weight: Any, n_samples: int) -> Array | None:
         As the user passed it, of any library: there is one number for each sample.
     n_samples : int
         How many samples there are.
+    name : str
+        The user's word for it.
 
     Returns
     -------
@@ -181,14 +188,14 @@ def checked_weights(sample_weight: Any, n_samples: int) -> Array | None:
     if is_real(sample_weight):
         sample_weight = np.full(n_samples, sample_weight)
     weights: Array = check_array(
-        to_host(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+        to_host(sample_weight), dtype=np.float64, ensure_2d=False, input_name=name
     )
     if weights.shape != (n_samples,):
-        what = f"sample_weight of shape ({n_samples},), one for each sample"
+        what = f"{name} of shape ({n_samples},), one for each sample"
         raise ParameterError(expected(what, f"shape {weights.shape}"))
     if weights.min() < 0:
         row = int(weights.argmin())
-        raise ParameterError(expected("sample_weight >= 0", f"{weights[row]} for sample {row}"))
+        raise ParameterError(expected(f"{name} >= 0", f"{weights[row]} for sample {row}"))
     if not weights.any():
-        raise ParameterError(expected("a positive sample_weight", "weights that are all zero"))
+        raise ParameterError(expected(f"a positive {name}", "weights that are all zero"))
     return weights

@@ -15,6 +15,7 @@ rate (Lehmann et al. 2022, Thibault et al. 2021) 166/248, Anderson's 68/84.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ._arrays import namespace
@@ -39,12 +40,17 @@ class Acceleration:
         Of the inner product.
     up_to_constants : bool
         Whether constants are no part of a solution, and thus not of steps.
+    size : float
+        About how large steps are: their squares may be no numbers.
     """
 
-    def __init__(self, weights: Any, up_to_constants: bool) -> None:
+    def __init__(self, weights: Any, up_to_constants: bool, size: float) -> None:
         xp = namespace(weights)
         mass = weights.sum(-1, keepdims=True)
-        self.weights, self.up_to_constants = weights / xp.where(mass > 0, mass, 1), up_to_constants
+        # a power of 2, which rounds nothing
+        self._unit = 2.0 ** (math.frexp(size)[1] - 1)
+        self.weights = weights / xp.where(mass > 0, mass, 1) / self._unit
+        self.up_to_constants = up_to_constants
         self._pairs: list[tuple[Any, Any, Any]] = []
         self._at: Any = None
         self._step: Any = None
@@ -53,7 +59,7 @@ class Acceleration:
         """Return where to go from g, (..., N), of which the map's value is `new`."""
         step = new - g
         if self.up_to_constants:
-            step = step - self._dot(step, 1)[..., None]
+            step = step - self._unit * self._dot(step, 1)[..., None]
         if self._at is not None:
             self._remember(g - self._at, self._step - step)
         self._at, self._step = g, step
@@ -83,6 +89,7 @@ class Acceleration:
         return self._value + self._share[..., None] * self._more
 
     def _dot(self, u: Any, v: Any) -> Any:
+        """Return the product of u and v, (..., N), in units of the size of steps."""
         return (self.weights * u * v).sum(-1)
 
     def _remember(self, moved: Any, change: Any) -> None:

@@ -10,6 +10,23 @@ import numpy as np
 from georeduce.engine.arrays import kind_of, library_of
 
 from .._arrays import returned
+from ..common import POSITIVE_REAL, Rule
+
+SMALL, LARGE = (
+    float(np.finfo(np.float32).tiny / np.finfo(np.float32).eps),
+    float(np.finfo(np.float32).max * np.finfo(np.float32).eps),
+)
+"""Between these numbers float32 also has those that are a ten-millionth of them, or as often."""
+POSITIVE_NUMBER = Rule(POSITIVE_REAL.what, lambda value: POSITIVE_REAL.accepts(number(value)))
+
+
+def number(value: Any) -> Any:
+    """Return what an array without axes holds, of any library; anything else as it is.
+
+    A tensor that wants a derivative stays one: it would get none.
+    """
+    is_number = getattr(value, "ndim", None) == 0 and not getattr(value, "requires_grad", False)
+    return value.item() if is_number else value
 
 
 def namespace(x: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ from sklearn.utils import check_array
 from georeduce.engine import ShapeError
 from georeduce.engine.errors import expected
 
-from ..common import FLOATS, Array, checked_weights
+from ..common import FLOATS, Array, ParameterError, checked_weights
 
 Cloud = tuple[Array, Array]
 """Points (n_points, D), and their weights."""
+CLOUD = "clouds as arrays of shape (n_points, n_features), or tuples of such a one and weights"
 STEP = 16
 """Clouds are filled up, by points without weight, to a multiple of so many points."""
 
@@ -36,11 +37,15 @@ def stacked(clouds: Sequence[Cloud]) -> tuple[Array, Array]:
 
 def is_clouds(X: Any) -> bool:
     """Return whether it is clouds, not a matrix: arrays of points, or pairs with their weights."""
-    if isinstance(X, np.ndarray) and X.dtype != object:
-        return X.ndim == 3
-    if not isinstance(X, list | tuple | np.ndarray) or not len(X):
+    if isinstance(X, np.ndarray) and X.dtype != object and X.ndim != 3:
         return False
-    if isinstance(X[0], tuple) or np.ndim(X[0]) == 2:
+    if isinstance(X, Iterator):
+        raise ParameterError(expected("clouds as a list", type(X).__name__, "Pass list(clouds)."))
+    if not isinstance(X, list | tuple | np.ndarray):
+        return False
+    if not len(X):
+        raise ParameterError(expected("at least one cloud", "none"))
+    if isinstance(X[0], tuple) or _ndim(X[0]) == 2:
         return True
     if np.ndim(X[0]) == 1 and len({np.size(row) for row in X}) > 1:
         cure = "Pass [cloud[:, None] for cloud in clouds] if they hold points of one feature."
@@ -49,10 +54,22 @@ def is_clouds(X: Any) -> bool:
     return False
 
 
+def _ndim(X: Any) -> int:
+    """Return the number of axes of a cloud."""
+    try:
+        return np.ndim(X)
+    except ValueError:  # NumPy's of a list of arrays that do not make one
+        raise ParameterError(expected(CLOUD, "a list whose parts are of several shapes")) from None
+
+
 def _cloud(given: Any, k: int, is_balanced: bool) -> Cloud:
+    if isinstance(given, tuple) and len(given) != 2:
+        raise ParameterError(expected(CLOUD, f"a tuple of {len(given)} for cloud {k}"))
     points, weights = given if isinstance(given, tuple) else (given, None)
+    if np.shape(points)[:1] == (0,):
+        raise ParameterError(expected("a point in each cloud", f"none in cloud {k}"))
     points = check_array(points, dtype=FLOATS, order="C", input_name=f"cloud {k}")
-    weights = checked_weights(weights, len(points))
+    weights = checked_weights(weights, len(points), f"weight in cloud {k}")
     if weights is None:
         return points, np.full(len(points), 1 / len(points))
     return points, weights / weights.sum() if is_balanced else weights

@@ -6,6 +6,8 @@ like any other.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from .._arrays import put
 from ..common import Array, to_host
+from ._steps import NoPlanError
 from .costs import Cost
 
 UNKNOWN = -1
@@ -54,6 +57,20 @@ def with_label(points: Any, labels: Array) -> Any:
     """Return points (n, D + 1), of the library of points (n, D), whose last feature is a label."""
     last = put(labels[:, None].astype(points.dtype), points)
     return np.concatenate([points, last], axis=-1)
+
+
+@contextlib.contextmanager
+def told_of(codes: tuple[Array, Array] | None) -> Iterator[None]:
+    """Add to the error that there is no plan what labels have to do with it, if there are any."""
+    try:
+        yield
+    except NoPlanError as error:
+        if codes is not None:
+            error.add_note(
+                "Between samples of different labels costs are infinite: a finite limit_max lets "
+                "mass go there, at a price."
+            )
+        raise
 
 
 def labelled(cost: Cost, limit: float) -> Cost:

@@ -99,9 +99,13 @@ class KullbackLeibler(Penalty):
         return -self.rho * xp.expm1(-f / self.rho)
 
     def primal(self, marginal: Any, weights: Any, xp: Any) -> Any:
-        some = marginal > 0
-        ratio = xp.where(some, marginal, 1) / xp.where(some, weights, 1)
-        return self.rho * (marginal * xp.log(ratio) - marginal + weights)
+        some, more = marginal > 0, marginal - weights
+        weights = xp.where(some, weights, 1)
+        ratio, off = xp.where(some, marginal, 1) / weights, more / weights
+        # of a marginal that nearly is the weights, what is left after a cancellation
+        near = abs(off) < 0.5
+        logs = xp.where(near, xp.log1p(xp.where(near, off, 0)), xp.log(ratio))
+        return self.rho * (marginal * logs - more)
 
     @property
     def falls(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from georeduce.engine import DTypeError, ShapeError
 from georeduce.engine.arrays import cast, to_numpy
 
 from .._arrays import native
-from ._arrays import namespace
+from ._arrays import SMALL, namespace
 from .problem import Problem
 
 SAMPLE = 64
-"""Points of each side that are looked at, evenly spaced."""
+"""Points of each side that are looked at, evenly spaced; in a batch fewer of each problem."""
+FEWEST = 8
+"""Points of each side of a problem of a batch."""
 MARGIN = 4.0
 """What a marginal error must be above the rounding of exponents to be believed."""
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
@@ -50,8 +53,10 @@ class Sizes:
             self.off = float(np.finfo(np.float32).eps) * self.largest
 
     def _sample(self, problem: Problem) -> None:
+        # of all problems together about as many pairs as of one
+        count = max(FEWEST, SAMPLE / max(1, math.prod(problem.x.shape[:-2])) ** 0.5)
         x, y = (
-            to_numpy(points[..., :: max(1, points.shape[-2] // SAMPLE), :])
+            to_numpy(points[..., :: max(1, int(points.shape[-2] // count)), :])
             for points in (problem.x, problem.y)
         )
         with np.errstate(over="ignore", invalid="ignore"):
@@ -71,6 +76,8 @@ class Sizes:
         Also the other way round: a log-sum-exp that is multiplied by a large epsilon must still
         tell costs from each other.
         """
+        if dtype == SINGLE and epsilon < SMALL:
+            return np.inf
         size = self.largest / epsilon
         off = self.off / epsilon if dtype == SINGLE else 0.0
         return off + float(np.finfo(dtype).eps) * (size + (1 / size if size else 0))

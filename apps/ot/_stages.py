@@ -59,6 +59,10 @@ class Stage:
         Error of an exponent in this dtype.
     symmetric : bool
         Whether it is its own mirror image.
+    largest : float
+        The largest finite cost, of a sample.
+    is_part : bool
+        Whether it is of a part of the points: that there is no plan tells nothing of all of them.
     """
 
     problem: Problem
@@ -66,6 +70,8 @@ class Stage:
     dtype: Any
     rounding: float
     symmetric: bool
+    largest: float
+    is_part: bool
 
 
 def stages(
@@ -82,7 +88,8 @@ def stages(
     """
 
     def stage(some: Problem, tol: float, dtype: Any) -> Stage:
-        return Stage(some, tol, dtype, sizes.rounding(dtype, some.epsilon), sizes.symmetric)
+        rounding, is_part = sizes.rounding(dtype, some.epsilon), some.M < problem.M
+        return Stage(some, tol, dtype, rounding, sizes.symmetric, sizes.largest, is_part)
 
     smooth = problem.epsilon >= COARSE * sizes.largest
     sampled = smooth and sizes.only is None and min(problem.M, problem.N) > 2 * FEWEST

@@ -6,6 +6,7 @@ Both are of costs :math:`|x - y|^2`, whose potential of the points y has the slo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -131,5 +132,8 @@ def beginning(start: Any, stage: Stage, how: dict[str, Any]) -> Any:
         if potential is None:
             return namespace(p.b).zeros(p.b.shape)
         x, a, y, b = (to_numpy(native(h)).astype(DOUBLE) for h in (p.x, p.a, p.y, p.b))
-        return from_numpy(potential(x, a, y, b, p.epsilon), kind_of(p.b)[1])
+        # in units in which squares of squares are numbers
+        unit = 2.0 ** (math.frexp(max(abs(x).max(), abs(y).max()))[1])
+        found = potential(x / unit, a, y / unit, b, p.epsilon / unit / unit) * unit * unit
+        return from_numpy(found, kind_of(p.b)[1])
     return native(start[1]).astype(np.float64)

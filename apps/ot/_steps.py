@@ -25,6 +25,16 @@ from .problem import SAME_MASS, Problem
 
 LARGEST = 600.0
 """Exponents end here: errors stay finite, however far off a first guess is."""
+UNEQUAL = "Set reach, which lets mass be left behind, or give the groups equal masses."
+
+
+class NoPlanError(ParameterError):
+    """A problem without a plan of finite cost."""
+
+    def __init__(self, sentence: str = "") -> None:
+        what = "a plan that keeps both marginals"
+        got = "infinite costs between groups of points of unequal masses"
+        super().__init__(sentence or expected(what, got, UNEQUAL))
 
 
 class Alternating:
@@ -50,7 +60,7 @@ class Alternating:
         p = self.problem
         along_x, along_y = p.penalties
         balanced = self.to_x(g)
-        self.to_y.leave_out(unreached(balanced, p.a, along_x, "x"))
+        self.to_y.leave_out(unreached(balanced, p, "x"))
         self.g, self.f = g, along_x.step(balanced, self.epsilon)
         mass = marginal(p.a, self.f, balanced, self.epsilon).sum(-1)
         values = dual(p.a, self.f, along_x) + dual(p.b, g, along_y)
@@ -60,7 +70,7 @@ class Alternating:
         """Return the next potential, and the marginal error, (...), of the pair that is known."""
         p = self.problem
         balanced = self.to_y(self.f)
-        self.to_x.leave_out(unreached(balanced, p.b, p.penalties[1], "y"))
+        self.to_x.leave_out(unreached(balanced, p, "y"))
         new = p.penalties[1].step(balanced, self.epsilon)
         error = marginal_error(p.b, self.g, balanced, new, self.epsilon)
         return new - translation(p, self.f, new), error
@@ -78,7 +88,7 @@ class Symmetric:
         """Return the value of the dual at g, (...), but for a constant."""
         p = self.problem
         self.balanced = self.to_x(g)
-        self.to_x.leave_out(unreached(self.balanced, p.b, p.penalties[1], "y"))
+        self.to_x.leave_out(unreached(self.balanced, p, "y"))
         self.f = self.g = g
         mass = marginal(p.b, g, self.balanced, self.epsilon).sum(-1)
         return 2 * dual(p.b, g, p.penalties[1]) - self.epsilon * mass
@@ -114,17 +124,21 @@ def translation(problem: Problem, f: Any, g: Any) -> Any:
     return xp.where(unequal & xp.isfinite(best), best, 0)
 
 
-def unreached(balanced: Any, weights: Any, penalty: Penalty, side: str) -> Any:
+def unreached(balanced: Any, problem: Problem, side: str) -> Any:
     """Return which points no mass reaches, from their half step; raise if theirs has to move."""
     lost = balanced == np.inf
     if not bool(lost.any()):
         return lost
+    weights = problem.a if side == "x" else problem.b
     must = lost & (weights > 0)
-    if isinstance(penalty, Balanced) and bool(must.any()):
+    if isinstance(problem.penalties["xy".index(side)], Balanced) and bool(must.any()):
+        costs = native(problem.C.min(axis=must.ndim - (side == "y")))[..., 0]
+        if bool(namespace(must).isfinite(costs[must]).any()):
+            raise NoPlanError
         places = ", ".join(str(int(k[0])) for k in namespace(must).nonzero(must))
         what = f"a finite cost for each point of {side} that has weight"
         cure = "Set reach, which lets mass be left behind, or use other units if costs overflow."
-        raise ParameterError(expected(what, f"none for the point at {places}", cure))
+        raise NoPlanError(expected(what, f"none for the point at {places}", cure))
     return lost
 
 

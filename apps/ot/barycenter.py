@@ -13,19 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from georeduce.engine import ConvergenceWarning, ShapeError
-from georeduce.engine.arrays import check_array, to_numpy
+from georeduce.engine.arrays import to_numpy
 from georeduce.engine.errors import expected, warn
 
 from .._arrays import native
-from ..common import BOOLEAN, POSITIVE_INTEGER, POSITIVE_REAL, RANDOM_STATE, ParameterError
-from ._arrays import at_home, constant, namespace
-from .problem import Problem
+from ..common import BOOLEAN, POSITIVE_INTEGER, RANDOM_STATE, ParameterError
+from ._arrays import POSITIVE_NUMBER, at_home, constant, namespace, number
+from .divergence import check_keywords
+from .problem import Problem, check_same_mass, points, weights_of
 from .solver import solve
 
 
@@ -52,6 +53,10 @@ class Barycenter:
     epsilon: float
     changes: tuple[float, ...]
     converged: bool
+
+    def __repr__(self) -> str:
+        seen = f"{len(self.changes)} moves, {'' if self.converged else 'not '}converged"
+        return f"Barycenter of {len(self.a)} points, epsilon {self.epsilon:g}, {seen}"
 
 
 def barycenter(
@@ -125,7 +130,9 @@ def barycenter(
     >>> (found.x.mean(axis=0) - x.mean(axis=0)).round(2)
     array([1., 1.])
     """
-    POSITIVE_REAL.check("tol", tol)
+    check_keywords(how, barycenter)
+    POSITIVE_NUMBER.check("tol", tol)
+    tol = float(number(tol))
     POSITIVE_INTEGER.check("max_iter", max_iter)
     BOOLEAN.check("debiased", debiased)
     shares = _shares(weights, len(clouds))
@@ -134,21 +141,25 @@ def barycenter(
         what = f"masses of {len(clouds)} clouds"
         raise ParameterError(expected(what, f"those of {len(given)}"))
     # a cloud of share 0 pulls at nothing
-    pulls = [
-        (constant(y), b, share) for y, b, share in zip(clouds, given, shares, strict=True) if share
-    ]
-    # each as the target of a problem with the first, which checks it
-    own = [Problem(pulls[0][0], y, None, b, epsilon=1.0, reach=1.0) for y, b, _ in pulls]
-    if (shape := next((p.y.shape for p in own if p.y.ndim != 2), None)) is not None:
-        raise ShapeError(expected("clouds of shape (n_k, D)", f"shape {tuple(shape)}"))
-    extent = sum(p * _variance(problem) for problem, (*_, p) in zip(own, pulls, strict=True)) ** 0.5
+    some = [k for k, share in enumerate(shares) if share]
+    first = f"clouds[{some[0]}]"
+    pulls: list[_Pull] = []
+    for k in some:
+        y = _matrix(clouds[k], f"clouds[{k}]", (pulls[0].y, first) if pulls else None)
+        pulls.append(_Pull(y, weights_of(y, given[k], f"masses[{k}]"), shares[k]))
+    with np.errstate(over="ignore"):  # solve says what to do about that
+        extent = sum(pull.share * _variance(pull) for pull in pulls) ** 0.5
     if start is None:
-        n_points = max(problem.N for problem in own) if n_points is None else n_points
-        x = _drawn(own, [p for *_, p in pulls], n_points, random_state)
+        n_points = max(len(pull.b) for pull in pulls) if n_points is None else n_points
+        x = _drawn(pulls, n_points, random_state)
     else:
-        x = constant(check_array(start, "start of shape (n_points, D)", "start"))
+        x = _matrix(start, "start", (pulls[0].y, first))
         if n_points is not None and n_points != len(x):
             raise ParameterError(expected(f"n_points={len(x)}, as in start", repr(n_points)))
+    a = weights_of(x, a, "a")
+    for k, pull in zip(some, pulls, strict=True):
+        cure = "Divide each by its sum; weights that are not given have the sum 1."
+        check_same_mass(a, pull.b, f"a and masses[{k}] of equal sums", cure)
     if epsilon is None:
         epsilon = sum(p * Problem(x, y, a, b).epsilon for y, b, p in pulls)
     changes: list[float] = []
@@ -161,11 +172,11 @@ def barycenter(
             last[k] = solve(problem, tol=tol, start=last[k], **how)
             moved = moved + share * last[k].plan.conditional().mean()
         if debiased:
-            itself = Problem(x, x, problem.a, problem.a, epsilon=epsilon)
+            itself = Problem(x, x, a, a, epsilon=epsilon)
             last[-1] = solve(itself, tol=tol, start=last[-1], **how)
             moved = moved + (x - last[-1].plan.conditional().mean())
         squares = ((native(moved) - native(x)) ** 2).sum(-1)
-        changes.append(_root_mean(squares, problem.a) / (extent or 1.0))
+        changes.append(_root_mean(squares, a) / (extent or 1.0))
         x = moved
     converged = changes[-1] <= tol
     if not converged:
@@ -174,7 +185,23 @@ def barycenter(
             f" after {max_iter} iterations, more than tol={tol:g}. Raise max_iter or epsilon.",
             ConvergenceWarning,
         )
-    return Barycenter(x, problem.a, epsilon, tuple(changes), converged)
+    return Barycenter(x, a, problem.epsilon, tuple(changes), converged)
+
+
+class _Pull(NamedTuple):
+    """A cloud: points y (n, D), weights b (n,) of theirs, and its share of all clouds."""
+
+    y: Any
+    b: Any
+    share: float
+
+
+def _matrix(x: Any, name: str, like: tuple[Any, str] | None) -> Any:
+    """Return the points of one cloud, beside those of another."""
+    if getattr(x, "ndim", 2) != 2:
+        what = f"{name} of shape (points, features)"
+        raise ShapeError(expected(what, f"shape {tuple(x.shape)}"))
+    return constant(points(x, name, like))
 
 
 def _shares(weights: Any, n: int) -> list[float]:
@@ -189,9 +216,9 @@ def _shares(weights: Any, n: int) -> list[float]:
     return found
 
 
-def _variance(problem: Problem) -> float:
+def _variance(pull: _Pull) -> float:
     """Return the mean squared distance of a cloud's points from their mean."""
-    y, b = native(problem.y).astype(np.float64), problem.b[:, None]
+    y, b = native(pull.y).astype(np.float64), pull.b[:, None]
     mean = (y * b).sum(0) / b.sum()
     return float((((y - mean) ** 2) * b).sum() / b.sum())
 
@@ -200,13 +227,11 @@ def _root_mean(squares: Any, weights: Any) -> float:
     return float(((squares * weights).sum() / weights.sum()) ** 0.5)
 
 
-def _drawn(own: list[Problem], shares: list[float], n_points: Any, random_state: Any) -> Any:
+def _drawn(pulls: list[_Pull], n_points: Any, random_state: Any) -> Any:
     """Return points of clouds, drawn by the weights of both."""
     POSITIVE_INTEGER.check("n_points", n_points)
     RANDOM_STATE.check("random_state", random_state)
-    law = np.concatenate(
-        [share * to_numpy(p.b / p.b.sum()) for share, p in zip(shares, own, strict=True)]
-    )
+    law = np.concatenate([share * to_numpy(b / b.sum()) for _, b, share in pulls])
     some = np.count_nonzero(law)
     if n_points > some:
         # two points at one place would stay together
@@ -214,6 +239,6 @@ def _drawn(own: list[Problem], shares: list[float], n_points: Any, random_state:
         raise ParameterError(expected(what, repr(n_points), "Pass a start."))
     random_state = check_random_state(random_state)
     rows = random_state.choice(len(law), n_points, replace=False, p=law / law.sum())
-    points = [native(problem.y) for problem in own]
-    xp = namespace(points[0])
-    return at_home(xp.concatenate(points)[xp.asarray(np.sort(rows))], own[0].y)
+    clouds = [native(y) for y, *_ in pulls]
+    xp = namespace(clouds[0])
+    return at_home(xp.concatenate(clouds)[xp.asarray(np.sort(rows))], pulls[0].y)

@@ -62,7 +62,7 @@ class Conditional:
     """
 
     plan: Plan
-    x: Any
+    x: Any = field(repr=False)
     _y: Any = field(repr=False)
     _v: Any = field(repr=False)
 

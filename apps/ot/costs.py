@@ -26,9 +26,10 @@ from georeduce.engine import DTypeError, LazyTensor, ShapeError, Vi, Vj
 from georeduce.engine.arrays import to_numpy
 from georeduce.engine.errors import did_you_mean, expected
 
-from ..common import POSITIVE_REAL, ParameterError
+from ..common import ParameterError
 from ..hyperbolic import PoincareBall
 from ..hyperbolic._arrays import total, unit
+from ._arrays import POSITIVE_NUMBER, number
 
 Formula = Callable[[LazyTensor, LazyTensor], LazyTensor]
 
@@ -199,11 +200,12 @@ def power(p: float) -> Cost:
     >>> Problem(np.zeros((1, 2)), np.full((1, 2), 2.0), cost=power(4)).C.dense()
     array([[64.]])
     """
-    POSITIVE_REAL.check("p", p)
+    POSITIVE_NUMBER.check("p", p)
+    p = float(number(p))
     for cost in (COSTS["euclidean"], COSTS["sqeuclidean"]):
         if p == cost.degree:
             return cost
-    return Cost(f"power({p:g})", partial(_power, float(p)), float(p), True)
+    return Cost(f"power({p:g})", partial(_power, p), p, True)
 
 
 def resolve(cost: Any) -> Cost:

@@ -92,7 +92,7 @@ def transport_value(
     >>> print(f"{transport_value(x, y, epsilon=1e-3, tol=1e-6):.3f}")  # 6.5 and epsilon log(2)
     6.501
     """
-    _check(how)
+    check_keywords(how, transport_value)
     given = {"cost": cost, "epsilon": epsilon, "reach": reach, "penalty": penalty}
     return _loss(partial(_value, given, how), x, y, a, b)
 
@@ -152,7 +152,7 @@ def sinkhorn_divergence(
     >>> print(f"{sinkhorn_divergence(x, x + 1):.4f}")  # of a translation, the squared distance
     2.0000
     """
-    _check(how)
+    check_keywords(how, sinkhorn_divergence)
     given = {"cost": cost, "epsilon": epsilon, "reach": reach, "penalty": penalty}
     return _loss(partial(_divergence, given, how), x, y, a, b)
 
@@ -164,11 +164,22 @@ GEOMLOSS = {
 }
 
 
-def _check(how: dict[str, Any]) -> None:
-    """Raise if what is meant for `solve` is no keyword of it."""
+def check_keywords(how: dict[str, Any], function: Callable[..., Any]) -> None:
+    """Raise if what is meant for `solve` is no keyword of it.
+
+    Parameters
+    ----------
+    how : dict
+        Keywords that a function does not know.
+    function : callable
+        For those that it knows.
+    """
     for name in how:
         if name not in KEYWORDS:
-            known = [*KEYWORDS, "cost", "epsilon", "reach", "penalty"]
+            kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+            own = inspect.signature(function).parameters.items()
+            known = [key for key, given in own if given.kind in kinds]
+            known += [key for key in KEYWORDS if key not in known]
             cure = GEOMLOSS.get(name) or did_you_mean(name, known)
             raise ParameterError(expected(f"keywords among {known}", repr(name), cure))
 

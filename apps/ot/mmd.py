@@ -15,9 +15,9 @@ from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import did_you_mean, expected
 
 from .._arrays import native, untraced
-from ..common import POSITIVE_REAL, ParameterError
-from ._arrays import at_home, namespace
-from .problem import SAME_MASS, Problem
+from ..common import ParameterError
+from ._arrays import POSITIVE_NUMBER, at_home, namespace, number
+from .problem import Problem, check_same_mass
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,14 @@ def squared_mmd(
     >>> print(squared_mmd(x, y, kernel="energy"))
     2.0
     """
-    POSITIVE_REAL.check("scale", scale)
+    POSITIVE_NUMBER.check("scale", scale)
+    scale = float(number(scale))
     known = _resolve(kernel)
     # measures, as those of a problem that lets masses differ
     problem = Problem(x, y, a, b, epsilon=1.0, reach=1.0)
     if known.conditional:
-        _same_mass(problem)
+        what = f"a and b of equal sums for kernel={known.name!r}"
+        check_same_mass(problem.a, problem.b, what, "Divide each by its sum.")
     xp, dtype = namespace(x), kind_of(x)[0]
     z = xp.concatenate([x, y], axis=-2)
     w = xp.concatenate([_weights(a, problem.a, x), -_weights(b, problem.b, x)], axis=-1)
@@ -141,11 +143,3 @@ def _resolve(kernel: Any) -> Kernel:
 def _weights(given: Any, checked: Any, x: Any) -> Any:
     """Return weights as PyTorch follows them, if they are tensors."""
     return at_home(checked, x) if given is None or native(given) is given else given
-
-
-def _same_mass(problem: Problem) -> None:
-    masses = problem.a.sum(-1), problem.b.sum(-1)
-    if bool((abs(masses[0] - masses[1]) > SAME_MASS * masses[0]).any()):
-        cure = "Divide each by its sum."
-        what = "a and b of equal sums for kernel='energy'"
-        raise ParameterError(expected(what, " and ".join(map(str, masses)), cure))

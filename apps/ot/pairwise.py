@@ -24,7 +24,6 @@ from .._arrays import at_home, validated
 from .._progress import Progress
 from ..common import (
     NONE,
-    POSITIVE_REAL,
     Array,
     ParameterError,
     Rule,
@@ -33,6 +32,7 @@ from ..common import (
     running_as,
     to_host,
 )
+from ._arrays import POSITIVE_NUMBER, number
 from ._clouds import Cloud, clouds_of, is_clouds, on_the_line, size, stacked
 from .problem import Problem
 from .solver import solve
@@ -204,7 +204,7 @@ class TransportKernel(
     """
 
     _rules: ClassVar[dict[str, Rule]] = {
-        "gamma": POSITIVE_REAL | NONE,
+        "gamma": POSITIVE_NUMBER | NONE,
         "output": one_of("kernel", "divergence"),
         **{
             name: SinkhornTransport._rules[name]
@@ -263,7 +263,9 @@ class TransportKernel(
         n = len(self.clouds_)
         problem = {"cost": self.cost, "reach": self.reach, "penalty": self.penalty}
         with running_as(self):
-            self.epsilon_ = self.epsilon or _usual_epsilon(self.clouds_, **problem)
+            given = self.epsilon is not None
+            usual = number(self.epsilon) if given else _usual_epsilon(self.clouds_, **problem)
+            self.epsilon_ = float(usual)
             solver = self._solver()
             self.own_ = solver.own(self.clouds_)
             if self.gamma is not None:

@@ -20,10 +20,10 @@ from georeduce.engine.arrays import cast, check_array, kind_of
 from georeduce.engine.errors import expected
 
 from .._arrays import native
-from ..common import ParameterError
-from ._arrays import at_home, constant, namespace
+from ..common import ParameterError, is_integer
+from ._arrays import LARGE, SMALL, at_home, constant, namespace
 from .conditional import Conditional
-from .problem import Problem
+from .problem import Problem, check_finite
 
 LARGEST = 1 << 26
 """Numbers that are stored at most: half a gigabyte in float64."""
@@ -64,7 +64,7 @@ class Plan:
     >>> (plan @ y).round(3)
     array([[0.075],
            [0.475]])
-    >>> plan.T.conditional().argmax()
+    >>> plan.T.argmax()
     array([0, 1, 1, 0])
     """
 
@@ -74,12 +74,21 @@ class Plan:
     transposed: bool = False
     accuracy: float = DIGITS
 
-    # NumPy would take a plan for a number
+    # NumPy would take a plan for a number; so arrays leave products to it
     __array_ufunc__ = None
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         cure = "Use .dense() for a small one, or reduce it."
         raise DTypeError(expected("a NumPy array", "a Plan, which is never stored", cure))
+
+    def __mul__(self, other: Any) -> NoReturn:
+        cure = (
+            "Use plan.matrix, a LazyTensor, to compute with pair by pair and to reduce, or .dense()"
+            " for a small one; plan.cost is what moving costs."
+        )
+        raise DTypeError(expected("factors that are arrays", "a Plan, which is never stored", cure))
+
+    __rmul__ = __mul__
 
     def __repr__(self) -> str:
         return f"Plan of shape {self.shape}"
@@ -129,7 +138,7 @@ class Plan:
             return self.T @ values
         return (self.T @ values.swapaxes(-1, -2)).swapaxes(-1, -2)
 
-    def sum(self, axis: int | None = None) -> Any:
+    def sum(self, axis: int | None = None, dtype: None = None, out: None = None) -> Any:
         """Return the marginals, or the mass.
 
         Parameters
@@ -137,19 +146,47 @@ class Plan:
         axis : int, optional
             What is summed up: the last axis, for the marginal of the rows, or the one before; by
             default both.
+        dtype, out : None
+            As `numpy.sum` passes them: sums have the dtype that is said here, and are new arrays.
 
         Returns
         -------
         array of shape (..., M), (..., N) or (...)
             The mass is NumPy's or CuPy's, in float64.
         """
+        for name, value in (("dtype", dtype), ("out", out)):
+            if value is not None:
+                raise ParameterError(expected(f"{name}=None for a Plan", repr(value)))
         if axis is None:
             return self.marginal.sum(-1)
         plans = {-1: self, self.ndim - 1: self, -2: self.T, self.ndim - 2: self.T}
-        if axis not in plans:
+        if not is_integer(axis) or axis not in plans:
             what = f"axis={self.ndim - 2} (over rows), {self.ndim - 1} (over columns) or None"
             raise ParameterError(expected(what, repr(axis)))
         return self.returned(at_home(plans[axis].marginal, self.problem.x))
+
+    def argmax(self) -> Any:
+        """Return the likeliest column of each row: integers of shape (..., M).
+
+        Of a row without weight it is that of its law: see `conditional`. Those of the columns are
+        ``plan.T.argmax()``.
+        """
+        return self.conditional().argmax()
+
+    def sample(self, random_state: Any = None) -> Any:
+        """Draw a column for each row, from the law of its mass.
+
+        Parameters
+        ----------
+        random_state : int, RandomState or None
+            Draws one uniform number for each row.
+
+        Returns
+        -------
+        array of integers, of shape (..., M)
+            Columns; -1 where there is no law. See `Conditional.sample`.
+        """
+        return self.conditional().sample(random_state)
 
     def conditional(self, x: Any = None) -> Conditional:
         """Return the law of the target of each source; of the transpose, that of the source.
@@ -167,6 +204,7 @@ class Plan:
         (own, _), (y, v) = self._sides
         if x is not None:
             x = constant(check_array(x, "x of shape (..., points, features)", "x"))
+            check_finite(x, "x")
             if x.shape[:-2] != own.shape[:-2] or x.shape[-1] != own.shape[-1] or x.ndim < 2:
                 batch = "".join(f"{n}, " for n in own.shape[:-2])
                 what = f"points of shape ({batch}n, {own.shape[-1]})"
@@ -247,10 +285,13 @@ class Plan:
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """In which pairs are computed."""
-        own = kind_of(self.problem.x)[0]
+        own, epsilon = kind_of(self.problem.x)[0], self.problem.epsilon
         # where mass is, C / epsilon is about the sum of the two
         size = sum(_largest(exponents) for _, exponents in self._sides)
-        return own if size * float(np.finfo(own).eps) <= self.accuracy else self.widest
+        is_exact = size * float(np.finfo(own).eps) <= self.accuracy
+        # that float32 has numbers for all costs that matter
+        is_usual = SMALL < epsilon < LARGE / (1 + size)
+        return own if is_exact and is_usual else self.widest
 
     @cached_property
     def widest(self) -> np.dtype[Any]:

@@ -10,6 +10,7 @@ Computational Optimal Transport, equation 4.9; unbalanced: section 10.2). Its op
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,18 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from georeduce.engine import LazyTensor, ShapeError, Vj
+from georeduce.engine import DTypeError, LazyTensor, ShapeError, Vj
 from georeduce.engine.arrays import check_array, kind_of
 from georeduce.engine.errors import did_you_mean, expected
 
 from .._arrays import native
-from ..common import ParameterError, is_real
+from ..common import ParameterError, is_real, to_host
 from . import costs
-from ._arrays import namespace
+from ._arrays import SMALL, namespace, number
 from ._penalties import PENALTIES, Balanced, Penalty
 
 RELATIVE = 0.05
 """Of the mean cost: epsilon, unless it is given (as in OTT-JAX)."""
+LEAST = 1e-250
+"""The smallest epsilon: products of small parts of it are numbers."""
 SAME_MASS = 1e-5
 """How far sums of weights may be from each other, relatively: float32 weights are normalised so."""
 
@@ -127,21 +130,11 @@ class Problem:
 
 def _checked(problem: Problem) -> dict[str, Any]:
     """Return the fields as they are meant, or raise the sentence of the first that is wrong."""
-    x, y = _points(problem.x, "x"), _points(problem.y, "y")
-    (x_dtype, x_home), (y_dtype, y_home) = kind_of(x), kind_of(y)
-    if (x_dtype, x_home) != (y_dtype, y_home):
-        what = f"y as x: {x_dtype} {x_home}"
-        cure = "Convert one of them."
-        raise ParameterError(expected(what, f"{y_dtype} {y_home}", cure))
-    if x.shape[:-2] != y.shape[:-2]:
-        what = f"y of batch shape {tuple(x.shape[:-2])}, as x"
-        raise ShapeError(expected(what, f"shape {tuple(y.shape)}"))
-    if x.shape[-1] != y.shape[-1]:
-        what = f"y of {x.shape[-1]} features, as x"
-        raise ShapeError(expected(what, f"{y.shape[-1]}"))
+    x = points(problem.x, "x")
+    y = points(problem.y, "y", like=(x, "x"))
     reach = _reach(problem.reach)
-    a = _weights(problem.a, x, "a")
-    b = a if y is x and problem.b is problem.a else _weights(problem.b, y, "b")
+    a = weights_of(x, problem.a, "a")
+    b = a if y is x and problem.b is problem.a else weights_of(y, problem.b, "b")
     if reach == (None, None):
         b = _balanced(a, b)
     cost = costs.resolve(problem.cost)
@@ -150,29 +143,61 @@ def _checked(problem: Problem) -> dict[str, Any]:
         what = f"penalty to be one of {sorted(PENALTIES)}"
         raise ParameterError(expected(what, repr(problem.penalty), guess))
     fields = {"x": x, "y": y, "a": a, "b": b, "cost": cost, "reach": reach}
-    epsilon = problem.epsilon
+    epsilon = number(problem.epsilon)
     if epsilon is None:
         epsilon = RELATIVE * _mean_cost(cost, x, y, a, b) or 1.0
     elif not (is_real(epsilon) and 0 < epsilon < math.inf):
-        cure = "An exact plan needs no entropy: see the package POT, ot.emd."
-        is_zero = is_real(epsilon) and epsilon == 0
-        what = "epsilon > 0, one number"
-        raise ParameterError(expected(what, repr(epsilon), cure if is_zero else ""))
+        cure = ""
+        if is_real(epsilon) and epsilon == 0:
+            cure = "An exact plan needs no entropy: see the package POT, ot.emd."
+        elif getattr(epsilon, "requires_grad", False):
+            cure = "Pass epsilon.item(): there is no derivative by it."
+        raise ParameterError(expected("epsilon > 0, one number", repr(epsilon), cure))
+    if epsilon < LEAST:
+        what = f"costs in units in which epsilon is at least {LEAST:g}"
+        raise ParameterError(expected(what, f"{epsilon:.3g}", "Multiply the points by a number."))
     return fields | {"epsilon": float(epsilon)}
 
 
-def _points(x: Any, name: str) -> Any:
-    x = check_array(x, f"{name} of shape (..., points, features)", name)
+def points(x: Any, name: str, like: tuple[Any, str] | None = None) -> Any:
+    """Return points (..., n, D), or raise the sentence of what is wrong with them.
+
+    Parameters
+    ----------
+    x : array
+        As the user gave it.
+    name : str
+        The user's word for it.
+    like : array of shape (..., m, D) and str, optional
+        Other points, and the user's word for these, which x is beside.
+    """
+    what = f"{name} of shape (..., points, features)"
+    x = check_array(x, what, name)
     if x.ndim < 2:
         cure = f"Pass {name}[:, None] if it holds points of one feature."
-        raise ShapeError(
-            expected(f"{name} of shape (..., points, features)", f"shape {tuple(x.shape)}", cure)
-        )
-    _finite(x, name)
+        raise ShapeError(expected(what, f"shape {tuple(x.shape)}", cure))
+    check_finite(x, name)
+    if like is not None:
+        _check_alike(x, name, *like)
     return x
 
 
-def _finite(x: Any, name: str) -> None:
+def _check_alike(y: Any, name: str, x: Any, other: str) -> None:
+    (x_dtype, x_home), (y_dtype, y_home) = kind_of(x), kind_of(y)
+    if (x_dtype, x_home) != (y_dtype, y_home):
+        what = f"{name} as {other}: {x_dtype} {x_home}"
+        cure = "Convert one of them."
+        raise ParameterError(expected(what, f"{y_dtype} {y_home}", cure))
+    if x.shape[:-2] != y.shape[:-2]:
+        what = f"{name} of batch shape {tuple(x.shape[:-2])}, as {other}"
+        raise ShapeError(expected(what, f"shape {tuple(y.shape)}"))
+    if x.shape[-1] != y.shape[-1]:
+        what = f"{name} of {x.shape[-1]} features, as {other}"
+        raise ShapeError(expected(what, f"{y.shape[-1]}"))
+
+
+def check_finite(x: Any, name: str) -> None:
+    """Raise if there is a number that is none."""
     values = native(x)
     xp = namespace(values)
     if not bool(xp.isfinite(values).all()):
@@ -181,21 +206,21 @@ def _finite(x: Any, name: str) -> None:
         raise ParameterError(expected(f"finite numbers in {name}", f"{values[row]} at {row}", cure))
 
 
-def _weights(a: Any, x: Any, name: str) -> Any:
-    """Return the weights of points x in float64, of NumPy or CuPy if x is."""
+def weights_of(x: Any, a: Any, name: str) -> Any:
+    """Return the weights a of points x in float64, of NumPy or CuPy if x is."""
     shape = tuple(x.shape[:-1])
-    points = native(x)
-    xp = namespace(points)
+    home = kind_of(native(x))[1]
+    xp = namespace(native(x))
     if a is None:
         return xp.full(shape, 1 / max(shape[-1], 1))
     a = check_array(a, f"{name} of shape {shape}, a weight for each point", name)
     if tuple(a.shape) != shape:
         what = f"{name} of shape {shape}, a weight for each point"
         raise ShapeError(expected(what, f"shape {tuple(a.shape)}"))
-    if kind_of(a)[1] not in (kind_of(x)[1], kind_of(points)[1]):
+    if kind_of(a)[1] not in (kind_of(x)[1], home):
         what = f"{name} as the points: {kind_of(x)[1]}"
         raise ParameterError(expected(what, str(kind_of(a)[1])))
-    _finite(a, name)
+    check_finite(a, name)
     a = native(a).astype(np.float64)
     if a.size and float(a.min()) < 0:
         place = tuple(int(k[0]) for k in xp.nonzero(a == a.min()))
@@ -206,20 +231,27 @@ def _weights(a: Any, x: Any, name: str) -> Any:
 
 def _balanced(a: Any, b: Any) -> Any:
     """Return b, of the same sum as a, or say that the two sums are not."""
+    cure = "Divide each by its sum, or set reach, which lets mass be left behind."
+    check_same_mass(a, b, "a and b of equal sums where all mass is moved", cure)
     masses, others = a.sum(-1), b.sum(-1)
-    off = abs(masses - others)
-    if bool((off > SAME_MASS * masses).any() if off.ndim else off > SAME_MASS * masses):
-        worst = int(off.argmax()) if off.ndim else ...
-        got = f"{float(masses[worst]):.6g} and {float(others[worst]):.6g}"
-        cure = "Divide each by its sum, or set reach, which lets mass be left behind."
-        raise ParameterError(expected("a and b of equal sums where all mass is moved", got, cure))
     if b is a or not bool((others > 0).all()):
         return b
     return b * (masses / others)[..., None]
 
 
+def check_same_mass(a: Any, b: Any, what: str, cure: str) -> None:
+    """Raise the sentence if weights (..., M) and (..., N) have not the same sums."""
+    masses, others = (np.ravel(to_host(weights.sum(-1))) for weights in (a, b))
+    off = abs(masses - others)
+    if (off > SAME_MASS * masses).any():
+        worst = int(off.argmax())
+        got = f"{masses[worst]:.6g} and {others[worst]:.6g}"
+        raise ParameterError(expected(what, got, cure))
+
+
 def _reach(reach: Any) -> tuple[float | None, float | None]:
     pair = tuple(reach) if isinstance(reach, tuple | list) else (reach, reach)
+    pair = tuple(number(r) for r in pair)
     right = len(pair) == 2 and all(r is None or (is_real(r) and r > 0) for r in pair)
     if not right:
         what = "reach to be None, a positive number or a pair of these"
@@ -229,16 +261,28 @@ def _reach(reach: Any) -> tuple[float | None, float | None]:
 
 
 def _mean_cost(cost: costs.Cost, x: Any, y: Any, a: Any, b: Any) -> float:
-    x, y = native(x), native(y)
+    """Return the mean of the finite costs."""
     if not (a.size and b.size):
         return 0.0
+    x, y = native(x), native(y)
+    mean, is_whole = _mean_in(cost, x, y, a, b)
+    # float32 may have no numbers for costs that float64 has some for
+    if x.dtype == np.float32 and not (is_whole and mean > SMALL):
+        with contextlib.suppress(DTypeError):  # of a cost with arrays of its own
+            mean, _ = _mean_in(cost, x.astype(np.float64), y.astype(np.float64), a, b)
+    return mean
+
+
+def _mean_in(cost: costs.Cost, x: Any, y: Any, a: Any, b: Any) -> tuple[float, bool]:
+    """Return the mean of the finite costs in the dtype of the points, and if these are all."""
     C, weights, axis = cost.between(x, y), Vj(b[..., None].astype(x.dtype)), x.ndim - 1
     costs = ((C * weights).sum(axis=axis)[..., 0] * a).sum(-1)
     masses = a.sum(-1) * b.sum(-1)
-    if not bool(namespace(x).isfinite(costs).all()):
+    is_whole = bool(namespace(x).isfinite(costs).all())
+    if not is_whole:
         finite = C < math.inf
         costs, masses = (
             (finite.where(some, 0.0).sum(axis=axis)[..., 0] * a).sum(-1)
             for some in (C * weights, weights)
         )
-    return float((costs / namespace(x).where(masses > 0, masses, 1)).mean())
+    return float((costs / namespace(x).where(masses > 0, masses, 1)).mean()), is_whole

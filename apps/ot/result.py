@@ -72,9 +72,13 @@ class Transport:
 
     @cached_property
     def parts(self) -> Parts:
-        """What the plan costs: (...) each, float64, NumPy or CuPy; their sum is the primal value.
+        r"""What the plan costs: (...) each, float64, NumPy or CuPy; their sum is the primal value.
 
-        At the solution that is `value`.
+        At the solution that is `value`. They are of the plan as it is, which is not quite the
+        solution's: with penalties it pays for its marginal error, about :math:`\rho` times the
+        error under total variation, and :math:`\rho / 2` times its square, or more, under a
+        divergence. A large `reach` wants a small ``tol``, where parts and not the `value` are
+        wanted.
         """
         p, plan = self.problem, self.plan
         xp = namespace(self.f)

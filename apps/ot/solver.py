@@ -12,13 +12,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from georeduce.engine import ConvergenceWarning
+import numpy as np
+
+from georeduce.engine import ConvergenceWarning, LazyTensor
+from georeduce.engine.arrays import cast
 from georeduce.engine.errors import expected, warn
 
+from .._arrays import native
 from .._progress import Progress
 from ..common import (
     POSITIVE_INTEGER,
-    POSITIVE_REAL,
     VERBOSE,
     ParameterError,
     Rule,
@@ -26,20 +29,26 @@ from ..common import (
     one_of,
 )
 from ._acceleration import Acceleration
-from ._arrays import namespace
+from ._arrays import POSITIVE_NUMBER, namespace, number
 from ._sizes import Sizes
 from ._stages import PATIENCE, Path, Stage, stages
 from ._start import STARTS, beginning, check_start
-from ._steps import Alternating, Symmetric, unreached
+from ._steps import UNEQUAL, Alternating, NoPlanError, Symmetric, unreached
 from .problem import Problem
 from .result import Transport
 
+ENTROPY = 745.0
+"""Of a unit of mass, over epsilon, at most: logarithms of weights in float64 go so far."""
+ROOM = 2.0
+"""For the rounding of values, and the masses that a plan on the way is off by."""
 POTENTIALS = Rule(
     "a Transport or a pair of potentials (f, g)",
-    lambda value: isinstance(value, Transport) or (isinstance(value, tuple) and len(value) == 2),
+    lambda value: (
+        isinstance(value, Transport) or (isinstance(value, tuple | list) and len(value) == 2)
+    ),
 )
 RULES = {
-    "tol": POSITIVE_REAL,
+    "tol": POSITIVE_NUMBER,
     "max_iter": POSITIVE_INTEGER,
     "scaling": Rule("a number between 0 and 1", lambda value: is_real(value) and 0 < value < 1),
     "start": one_of(*STARTS) | POTENTIALS,
@@ -99,7 +108,8 @@ def solve(
     ------
     ParameterError
         Where a parameter is not what is said here, or a point of weight has infinite costs only and
-        its mass has to be moved.
+        its mass has to be moved, or groups of points of unequal masses are found to have infinite
+        costs between them.
 
     Warns
     -----
@@ -120,20 +130,30 @@ def solve(
     given = {"tol": tol, "max_iter": max_iter, "scaling": scaling, "start": start}
     for name, value in (given | {"verbose": verbose}).items():
         RULES[name].check(name, value)
+    tol = float(number(tol))
     if not (problem.a.size and problem.b.size):
         return nothing(problem)
     how = {"backend": backend, "n_threads": n_threads}
     sizes = Sizes(problem)
-    path, errors, own = Path(), [], 0
+    path, errors, own, misleading = Path(), [], 0, False
     with Progress("Transport", None, verbose) as progress:
         for stage in stages(problem, sizes, tol, scaling, check_start(start, problem)):
             last = stage.problem is problem
             if own == max_iter:
                 break
             limit = max_iter - own if last else PATIENCE
+            if stage.is_part and misleading:
+                continue
             g = path.at(stage, how)
             g = beginning(start, stage, how) if g is None else g
-            f, g, onwards, seen = iterate(stage, g, limit, how, progress)
+            try:
+                f, g, onwards, seen = iterate(stage, g, limit, how, progress)
+            except NoPlanError:
+                if not stage.is_part:
+                    raise
+                misleading = True
+                path.forget()
+                continue
             errors += seen
             own += last * len(seen)
             if not (seen[-1] <= stage.tol).all():
@@ -143,11 +163,65 @@ def solve(
     if not converged:
         warn(
             f"The marginal error is {float(errors[-1].max()):.2g} after {own} iterations, above "
-            f"tol={tol:g}. Raise max_iter, or begin with this result (start=...); where it does "
-            "not fall any more, raise tol or epsilon.",
+            f"tol={tol:g}. {cure(stage, how)}",
             ConvergenceWarning,
         )
     return Transport(problem, f, g, tuple(errors), converged)
+
+
+def has_infinite_costs(stage: Stage, how: dict[str, Any]) -> bool:
+    """Return whether some are, in the dtype of a stage."""
+    return bool((_costs(stage).max(axis=stage.problem.a.ndim, **how) == np.inf).any())
+
+
+def _costs(stage: Stage) -> LazyTensor:
+    x, y = (cast(native(points), stage.dtype) for points in (stage.problem.x, stage.problem.y))
+    C: LazyTensor = stage.problem.cost.between(x, y)
+    return C
+
+
+def cure(stage: Stage, how: dict[str, Any]) -> str:
+    """Return what helps where marginals are off at the end of the last stage."""
+    if stage.problem.reach == (None, None) and has_infinite_costs(stage, how):
+        return (
+            "Some costs are infinite: if groups of points that these keep apart have unequal "
+            f"masses, no plan keeps both marginals. {UNEQUAL} If there is a plan, raise "
+            "max_iter or epsilon."
+        )
+    return (
+        "Raise max_iter, or begin with this result (start=...); where it does not fall any more, "
+        "raise tol or epsilon."
+    )
+
+
+class Ceiling:
+    """What the dual's value of a balanced problem is at most, if there is a plan.
+
+    The value of a plan, whose entropy is that of sending each point's mass to one point, at most.
+    Where infinite costs keep groups of unequal masses apart, the dual has no bound: potentials part
+    for ever, until rounding hides that marginals are off.
+    """
+
+    def __init__(self, stage: Stage, how: dict[str, Any]) -> None:
+        self._stage, self._how = stage, how
+        self._is_exact = False
+        self._most = self._bound(stage.largest)
+
+    def check(self, value: Any) -> None:
+        """Raise if a value, (...), of the dual is above."""
+        if not bool((value > self._most).any()):
+            return
+        if not self._is_exact:  # of all costs, where a sample has missed the largest
+            axis, C = self._stage.problem.a.ndim, _costs(self._stage)
+            largest = (C < np.inf).where(C, 0.0).max(axis=axis, **self._how)
+            self._most, self._is_exact = self._bound(float(largest.max())), True
+            self.check(value)
+            return
+        raise NoPlanError
+
+    def _bound(self, largest: float) -> Any:
+        problem = self._stage.problem
+        return ROOM * (largest + ENTROPY * problem.epsilon) * problem.a.sum(-1)
 
 
 def nothing(problem: Problem) -> Transport:
@@ -156,7 +230,7 @@ def nothing(problem: Problem) -> Transport:
     potentials = []
     for side, weights, penalty in zip("xy", (problem.a, problem.b), problem.penalties, strict=True):
         balanced = xp.full(weights.shape, xp.inf)
-        unreached(balanced, weights, penalty, side)
+        unreached(balanced, problem, side)
         potentials.append(penalty.step(balanced, problem.epsilon))
     f, g = potentials
     return Transport(problem, f, g, (xp.zeros(weights.shape[:-1]),), True)
@@ -180,9 +254,10 @@ def iterate(
     steps = (Symmetric if stage.symmetric else Alternating)(problem, stage.dtype, how)
     along_x, along_y = problem.penalties
     free = math.isinf(along_x.rho) and math.isinf(along_y.rho) and not stage.symmetric
-    acceleration = Acceleration(steps.weights, up_to_constants=free)
+    acceleration = Acceleration(steps.weights, up_to_constants=free, size=problem.epsilon)
     slack = problem.epsilon * stage.rounding * problem.b.sum(-1)
     errors: list[Any] = []
+    highest = Ceiling(stage, how) if free else None
     value = steps.value(along_y.within(g))
     while True:
         onwards, error = steps.step()
@@ -190,6 +265,8 @@ def iterate(
         progress.step(epsilon=f"{problem.epsilon:.2e}", error=f"{float(error.max()):.1e}")
         if bool((error <= stage.tol).all()) or len(errors) >= limit:
             return steps.f, steps.g, onwards, errors
+        if highest is not None:
+            highest.check(value)
         least = value - slack
         value = steps.value(along_y.within(acceleration.onwards(steps.g, onwards)))
         while (other := acceleration.retreat(value < least)) is not None:

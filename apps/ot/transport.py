@@ -29,19 +29,18 @@ from ..common import (
     N_JOBS,
     NONE,
     POSITIVE_INTEGER,
-    POSITIVE_REAL,
     VERBOSE,
     Array,
     ParameterError,
     Rule,
     check_parameters,
     checked_weights,
-    is_real,
     one_of,
     running_as,
     to_host,
 )
-from ._labels import UNKNOWN, codes_of, labelled, with_label
+from ._arrays import POSITIVE_NUMBER
+from ._labels import UNKNOWN, codes_of, labelled, told_of, with_label
 from ._penalties import PENALTIES
 from ._pots_names import called_as_pots
 from .costs import COSTS, Cost, resolve
@@ -50,7 +49,7 @@ from .problem import Problem
 from .solver import solve
 
 _COST = one_of(*COSTS) | Rule("a Cost", lambda value: isinstance(value, Cost)) | CALLABLE
-_REACH = POSITIVE_REAL | Rule(
+_REACH = POSITIVE_NUMBER | Rule(
     "a pair of these", lambda value: isinstance(value, tuple | list) and len(value) == 2
 )
 
@@ -85,7 +84,7 @@ class SinkhornTransport(
         With labels of both, the cost between two that are of different known labels is raised to
         this many times the largest cost. Infinite: they exchange no mass at all. For that there
         must be enough mass of each label, or without one, in the other. Else there is no plan,
-        which an error tells if a sample can go nowhere, and a warning if samples together cannot.
+        which an error or a warning tells.
     distribution_estimation : callable or None, default=None
         From samples (n_samples, n_features) to their weights (n_samples,), which are normalised
         unless there is a `reach`. By default all weigh the same.
@@ -163,18 +162,20 @@ class SinkhornTransport(
     """
 
     _rules: ClassVar[dict[str, Rule]] = {
-        "epsilon": POSITIVE_REAL | NONE,
+        "epsilon": POSITIVE_NUMBER | NONE,
         "cost": _COST,
         "reach": _REACH | NONE,
         "penalty": one_of(*PENALTIES),
-        "limit_max": Rule("a positive number", lambda value: is_real(value) and value > 0),
+        "limit_max": POSITIVE_NUMBER,
         "distribution_estimation": CALLABLE | NONE,
-        "tol": POSITIVE_REAL,
+        "tol": POSITIVE_NUMBER,
         "max_iter": POSITIVE_INTEGER,
         "verbose": VERBOSE,
         "n_jobs": N_JOBS | NONE,
         "backend": BACKEND,
     }
+    # scikit-learn takes these names for those of what is transformed back
+    __metadata_request__fit: ClassVar[dict[str, None]] = {"Xt": None, "yt": None}
 
     def __init__(
         self,
@@ -238,7 +239,8 @@ class SinkhornTransport(
         with running_as(self):
             self._limit = self._largest_allowed()
             problem = self._problem(self.epsilon)
-            solved = solve(problem, tol=self.tol, max_iter=self.max_iter, verbose=self.verbose)
+            with told_of(self._codes):
+                solved = solve(problem, tol=self.tol, max_iter=self.max_iter, verbose=self.verbose)
             self.value_ = float(solved.value)
         self.f_, self.g_ = to_host(solved.f), to_host(solved.g)
         self.epsilon_ = problem.epsilon
@@ -341,7 +343,8 @@ class SinkhornTransport(
     def _weights_of(self, X: Array) -> Array:
         if self.distribution_estimation is None:
             return np.full(len(X), 1 / len(X))
-        weights = checked_weights(to_host(self.distribution_estimation(X)), len(X))
+        weights = self.distribution_estimation(X)
+        weights = checked_weights(to_host(weights), len(X), "distribution_estimation")
         if weights is None:
             what = "distribution_estimation to return a weight for each sample"
             raise ParameterError(expected(what, "None"))

@@ -70,6 +70,9 @@ def test_sentences() -> None:
             rule.check("letter", value)
         sentence = f"Expected letter to be {rule.what}, but got {value!r}. {cure}"
         assert str(caught.value) == sentence
+    with pytest.raises(ParameterError) as caught:
+        rule.check("letter", [np.zeros(3)] * 100)
+    assert len(str(caught.value)) < 2 * common.SHOWN
 
 
 def test_the_first_wrong_parameter_is_told() -> None:

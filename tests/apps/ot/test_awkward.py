@@ -6,10 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from helpers import sum_error
 from plans import costs_of, marginal_errors, stored
 
-from georeduce.apps.ot import Problem, _softmin, solve
+from georeduce.apps.ot import (
+    Problem,
+    SinkhornTransport,
+    Transport,
+    TransportKernel,
+    _softmin,
+    barycenter,
+    solve,
+)
+from georeduce.apps.ot._start import STARTS
 from georeduce.engine import ArgumentError, ConvergenceWarning, LazyTensor, ShapeError
 
 Array = np.ndarray[Any, Any]
@@ -57,6 +67,35 @@ def test_units_do_not_matter(rng: np.random.Generator, dtype: Any, scale: float)
         tol=1e-5,
     )
     np.testing.assert_allclose(stored(other), stored(one), atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(np.float64, 1e-120), (np.float64, 1e100), (np.float64, 1e150)]
+    + [(np.float32, scale) for scale in (1e-35, 1e-20, 1e20, 1e35)],
+    ids=lambda value: f"{value:g}" if isinstance(value, float) else value.__name__,
+)
+@pytest.mark.parametrize("start", STARTS)
+def test_units_of_the_usual_epsilon(
+    rng: np.random.Generator, dtype: Any, scale: float, start: str
+) -> None:
+    """As many steps, or some more, lead to the same plan where squares of costs overflow."""
+    x, y = rng.random((2, 30, 2)).astype(np.float32)
+    there = (scale * x.astype(float)).astype(dtype), (scale * y.astype(float)).astype(dtype)
+    one = solve(Problem(x.astype(float), y.astype(float)), tol=1e-6, start=start)
+    other = solve(Problem(*there), tol=1e-6, start=start)
+    np.testing.assert_allclose(other.problem.epsilon, one.problem.epsilon * scale**2, rtol=1e-6)
+    atol = float(np.finfo(dtype).tiny)
+    np.testing.assert_allclose(other.plan.dense(), one.plan.dense(), rtol=1e-3, atol=atol)
+    assert len(other.errors) < 1.5 * len(one.errors)
+    usual = Transport(other.problem, other.f, other.g, (), True).plan
+    np.testing.assert_allclose(usual.sum(), 1, rtol=1e-3)
+
+
+def test_units_in_which_costs_are_lost(rng: np.random.Generator) -> None:
+    x, y = 1e-130 * rng.random((2, 30, 2))
+    with pytest.raises(ArgumentError, match=r"epsilon is at least 1e-250.*Multiply the points"):
+        Problem(x, y)
 
 
 def test_costs_that_overflow(rng: np.random.Generator) -> None:
@@ -154,6 +193,48 @@ def test_costs_that_are_infinite_for_some_pairs(rng: np.random.Generator) -> Non
     assert max(marginal_errors(solved, costs)) <= 1e-6
 
 
+def groups(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+    """Return points in two places that `near` keeps apart, 15 and 15 to `count` and 40 - count."""
+    x, y = 0.1 * rng.random((30, 2)), 0.1 * rng.random((40, 2))
+    x[15:] += 9
+    y[count:] += 9
+    return x, y
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda t: t.__name__)
+@pytest.mark.parametrize("epsilon", [1.0, 1e-2, 1e-5], ids=lambda e: f"epsilon{e:g}")
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["one", "batch"])
+def test_groups_of_unequal_masses(
+    rng: np.random.Generator, dtype: Any, epsilon: float, batch: tuple[int, ...]
+) -> None:
+    """Their potentials part for ever, until rounding hides that marginals are off."""
+
+    def problem(count: int, **how: Any) -> Problem:
+        x, y = (
+            np.broadcast_to(points.astype(dtype), (*batch, *points.shape)).copy()
+            for points in groups(rng, count)
+        )
+        return Problem(x, y, cost=near, epsilon=epsilon, **how)
+
+    with pytest.raises(ArgumentError, match=r"keeps both marginals.*unequal masses\. Set reach"):
+        solve(problem(25), tol=1e-8)
+    assert solve(problem(20)).converged
+    assert solve(problem(25, reach=0.5), max_iter=10**4).converged
+
+
+def test_a_part_of_the_points_may_have_no_plan() -> None:
+    """All of them have one: each point reaches one other, which a sample lacks."""
+    x = np.arange(2100.0)[:, None]
+    solved = solve(Problem(x, x + 0.1, cost=near, epsilon=1.0), tol=1e-6)
+    np.testing.assert_allclose(solved.value, 0.01 + np.log(2100), rtol=1e-6)
+
+
+def test_no_plan_that_was_not_waited_for(rng: np.random.Generator) -> None:
+    problem = Problem(*groups(rng, 25), cost=near, epsilon=1e-2)
+    with pytest.warns(ConvergenceWarning, match=r"costs are infinite.*no plan.*Set reach"):
+        solve(problem, max_iter=3)
+
+
 def test_the_usual_epsilon_is_of_finite_costs(rng: np.random.Generator) -> None:
     x, y = rng.random((40, 2)), rng.random((50, 2))
     costs = ((x[:, None] - y) ** 2).sum(-1)
@@ -184,6 +265,25 @@ def test_costs_that_are_no_numbers(rng: np.random.Generator) -> None:
     x, y = rng.random((2, 30, 2))
     with pytest.raises(ArgumentError, match="a cost that is a number"):
         solve(Problem(x, y, cost=lambda x, y: (x.sqdist(y) - 0.1).sqrt(), epsilon=0.1))
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, np.float32], ids=lambda k: k.__name__)
+def test_numbers_may_be_arrays_without_axes(rng: np.random.Generator, kind: Any) -> None:
+    x, y = rng.random((30, 2)), rng.random((40, 2))
+    problem = Problem(x, y, epsilon=kind(0.25), reach=(kind(0.5), None))
+    assert (problem.epsilon, problem.reach) == (0.25, (0.5, None))
+    assert Problem(x, y, epsilon=1.0, reach=kind(2)).reach == (2, 2)
+    tol = 2.0**-10
+    np.testing.assert_array_equal(solve(problem, tol=kind(tol)).f, solve(problem, tol=tol).f)
+    for estimator in (SinkhornTransport, TransportKernel):
+        model = estimator(epsilon=kind(0.25), reach=kind(0.5), tol=kind(tol)).fit(x)
+        assert model.epsilon_ == 0.25
+    assert barycenter([x], epsilon=kind(0.25), tol=kind(0.25)).epsilon == 0.25
+
+
+def test_epsilon_has_no_derivative() -> None:
+    with pytest.raises(ArgumentError, match=r"Pass epsilon\.item\(\): there is no derivative"):
+        Problem(np.zeros((5, 2)), np.ones((4, 2)), epsilon=torch.tensor(0.1, requires_grad=True))
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ def test_clouds_of_tensors(clouds: tuple[Array, Array]) -> None:
     np.testing.assert_allclose(there.x, ours.x)
     single = barycenter([c.astype(np.float32) for c in clouds], **how)
     assert single.x.dtype == np.float32
+    line = f"Barycenter of 10 points, epsilon {EPSILON}, {len(single.changes)} moves, converged"
+    assert repr(single) == line
     np.testing.assert_allclose(single.x, ours.x, atol=0.01)
 
 
@@ -114,12 +116,29 @@ def test_wrong_arguments_are_told(clouds: tuple[Array, Array]) -> None:
         ("n_points=40, as in start, but got 3", {"n_points": 3, "start": x}),
         ("tol to be a positive number", {"tol": 0}),
         ("debiased to be True or False", {"debiased": 1}),
-        ("a and b of equal sums", {"masses": [np.ones(40), None]}),
-    ]
+        ("a and masses.0. of equal sums, but got 1 and 40", {"masses": [np.ones(40), None]}),
+        (r"a >= 0, but got -1.0 at \(2,\)", {"a": np.array([1.0, 1.0, -1.0]), "n_points": 3}),
+        (r"masses\[1\] >= 0, but got -1.0", {"masses": [None, np.full(50, -1.0)]}),
+        (r"finite numbers in clouds\[1\]", {"clouds": [x, np.full((3, 2), np.nan)]}),
+        ("finite numbers in start", {"start": np.full((3, 2), np.nan)}),
+        (r"clouds\[2\] as clouds\[1\]: float64", {
+            "clouds": [x, x, y.astype(np.float32)], "weights": [0, 1, 1],
+        }),
+    ]  # fmt: skip
     for sentence, given in cases:
         with pytest.raises(ArgumentError, match=sentence):
             barycenter(given.pop("clouds", clouds), **given)
-    with pytest.raises(ShapeError, match=r"clouds of shape \(n_k, D\), but got shape \(1, 40, 2\)"):
-        barycenter([x[None]])
-    with pytest.raises(ShapeError, match="2 features, as x, but got 1"):
-        barycenter([x, y[:, :1]])
+    with pytest.raises(
+        ArgumentError, match=r"keywords among .*'n_points'.*but got 'points'\. Did you"
+    ):
+        barycenter(clouds, points=3)
+    shapes: list[tuple[str, dict[str, Any]]] = [
+        (r"clouds\[1\] of shape \(points, fea.*got shape \(1, 40, 2\)", {"clouds": [x, x[None]]}),
+        (r"clouds\[1\] of 2 features, as clouds\[0\], but got 1", {"clouds": [x, y[:, :1]]}),
+        (r"start of 2 features, as clouds\[0\], but got 1", {"start": x[:, :1]}),
+        (r"masses\[0\] of shape \(40,\)", {"masses": [np.ones(3), None]}),
+        (r"a of shape \(40,\)", {"a": np.ones(3), "start": x}),
+    ]  # fmt: skip
+    for sentence, given in shapes:
+        with pytest.raises(ShapeError, match=sentence):
+            barycenter(given.pop("clouds", clouds), **given)

@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from georeduce.apps.common import ParameterError
-from georeduce.apps.ot import TransportKernel, _clouds, pairwise, sinkhorn_divergence
+from georeduce.apps.ot import Problem, TransportKernel, _clouds, pairwise, sinkhorn_divergence
+from georeduce.apps.ot._sizes import SAMPLE, Sizes
 from georeduce.engine import ShapeError
 
 NEAR = 1e-6
@@ -65,6 +66,24 @@ def test_batches_change_nothing(clouds: Clouds, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pairwise, "BATCH", 1)
     monkeypatch.setattr(_clouds, "STEP", 1)
     np.testing.assert_allclose(TransportKernel(**EXACT).fit_transform(clouds), together, atol=NEAR)
+
+
+def test_a_batch_is_sampled_as_one_problem_is(rng: np.random.Generator) -> None:
+    """Some pairs of each problem tell how large costs are, not all."""
+    looked_at = []
+
+    def cost(x: Any, y: Any) -> Any:
+        looked_at.append(x.M * y.N)
+        return x.sqdist(y)
+
+    x, y = rng.random((100, 200, 3)), rng.random((100, 300, 3))
+    x[17] *= 9
+    sizes = Sizes(Problem(x, y, cost=cost, epsilon=EPSILON))
+    assert 100 * looked_at[-1] < 4 * SAMPLE**2
+    farthest = ((x[17, :, None] - y[17]) ** 2).sum(-1).max()
+    assert farthest / 2 < sizes.largest <= farthest
+    Sizes(Problem(x[17], y[17], cost=cost, epsilon=EPSILON))
+    assert looked_at[-1] >= SAMPLE**2
 
 
 def test_clouds_have_many_forms(rng: np.random.Generator) -> None:
@@ -150,8 +169,13 @@ def test_wrong_clouds_are_told(clouds: Clouds, rng: np.random.Generator) -> None
         model.fit([*clouds, rng.random((4, 3))])
     with pytest.raises(ParameterError, match="2 features, as in training"):
         model.transform([rng.random((4, 3))])
-    with pytest.raises(ParameterError, match="sample_weight >= 0"):
+    with pytest.raises(ParameterError, match="weight in cloud 0 >= 0"):
         model.fit([(rng.random((2, 2)), [1.0, -1.0])])
+    for none in ([], np.zeros((0, 5, 2))):
+        with pytest.raises(ParameterError, match="at least one cloud, but got none"):
+            TransportKernel().fit(none)
+        with pytest.raises(ParameterError, match="at least one cloud, but got none"):
+            model.transform(none)
     with pytest.raises(ValueError, match="cloud 1 contains NaN"):
         model.fit([rng.random((2, 2)), np.full((2, 2), np.nan)])
 
@@ -160,6 +184,15 @@ def test_forms_of_clouds_are_told(clouds: Clouds, rng: np.random.Generator) -> N
     model = TransportKernel(epsilon=EPSILON)
     with pytest.raises(ShapeError, match=r"rows of several lengths.*cloud\[:, None\]"):
         model.fit([rng.random(4), rng.random(5)])
+    forms: list[tuple[str, Any]] = [
+        ("a list whose parts are of several shapes", [[cloud, w] for cloud, w in clouds]),
+        ("a tuple of 3 for cloud 1", [clouds[0], (*clouds[1], 3)]),
+        ("none in cloud 1", [clouds[0], np.zeros((0, 2))]),
+        (r"got generator\. Pass list", (cloud for cloud in clouds)),
+    ]
+    for sentence, form in forms:
+        with pytest.raises(ParameterError, match=sentence):
+            model.fit(form)
     with pytest.raises(ParameterError, match=r"one cloud is \[cloud\]"):
         model.fit(clouds).transform(rng.random((7, 2)))
 

@@ -91,10 +91,22 @@ def test_a_law_given_the_source(rng: np.random.Generator, solved: Transport, dty
     np.testing.assert_allclose(back[some], (P.T @ p.x)[some] / P.sum(0)[some, None], rtol=rtol)
 
 
+def test_what_users_look_for_is_there(solved: Transport, dtype: Any) -> None:
+    plan, P, p = solved.plan, stored(solved), solved.problem
+    np.testing.assert_array_equal(plan.argmax()[p.a > 0], P.argmax(1)[p.a > 0])
+    np.testing.assert_array_equal(plan.T.argmax()[p.b > 0], P.argmax(0)[p.b > 0])
+    np.testing.assert_array_equal(plan.sample(1), plan.conditional().sample(1))
+    assert (P[np.arange(30), plan.sample(1)] > 0)[p.a > 0].all()
+    rtol = error(solved, dtype)
+    np.testing.assert_allclose(np.sum(plan), 1, rtol=rtol)
+    np.testing.assert_allclose(np.sum(plan, axis=1), P.sum(1), rtol=rtol)
+
+
 def test_new_points_have_a_law(rng: np.random.Generator, solved: Transport, dtype: Any) -> None:
     p, law = solved.problem, solved.plan.conditional()
     new = solved.plan.conditional(p.x[:4].copy())
     assert new.shape == (4, 40)
+    assert repr(new) == "Conditional(plan=Plan of shape (30, 40))"
     np.testing.assert_array_equal(new.mean(), law.mean()[:4])
     # far away the law is that of the farthest point there, not 0 / 0
     far = solved.plan.conditional(np.full((1, 3), 1e3, dtype))
@@ -256,8 +268,23 @@ def test_what_is_refused(solved: Transport, dtype: Any) -> None:
         [1.0] @ plan
     with pytest.raises(ArgumentError, match="random_state"):
         plan.conditional().sample(random_state="now")
-    with pytest.raises(DTypeError, match=r"a Plan, which is never stored\. Use \.dense\(\)"):
-        np.asarray(plan)
+    for asked in (np.asarray, np.argmax):
+        with pytest.raises(DTypeError, match=r"a Plan, which is never stored\. Use \.dense\(\)"):
+            asked(plan)
+    for asked in (lambda plan: 2 * plan, lambda plan: plan * ones, lambda plan: ones * plan):
+        with pytest.raises(DTypeError, match=r"arrays, but got a Plan.*plan\.matrix"):
+            asked(plan)
+    with pytest.raises(ArgumentError, match="dtype=None for a Plan, but got"):
+        np.sum(plan, dtype=np.float64)
+    with pytest.raises(ArgumentError, match=r"axis=0 .*got \(0, 1\)"):
+        np.sum(plan, axis=(0, 1))
+    for wrong in (np.nan, np.inf):
+        points = np.zeros((4, 3), dtype)
+        points[2, 1] = wrong
+        with pytest.raises(
+            ArgumentError, match=rf"finite numbers in x, but got {wrong} at \(2, 1\)"
+        ):
+            plan.conditional(points)
 
 
 def test_large_plans_are_not_stored() -> None:

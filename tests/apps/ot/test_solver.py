@@ -109,7 +109,7 @@ def test_acceleration_takes_fewer_steps_and_the_dual_never_falls(
     counts = []
     for fast in (False, True):
         steps = Alternating(problem, np.float64, {})
-        acceleration = Acceleration(problem.b, True)
+        acceleration = Acceleration(problem.b, True, problem.epsilon)
         values, error = [steps.value(np.zeros(100))], 1.0
         while error > 1e-4 and len(values) < 3000:
             g, error = steps.step()
@@ -179,7 +179,7 @@ def test_a_solution_is_a_start(rng: np.random.Generator) -> None:
     x, y = rng.random((40, 2)), rng.random((50, 2))
     problem = Problem(x, y, epsilon=0.01)
     solved = solve(problem, tol=1e-5)
-    for again in (solved, (solved.f, solved.g)):
+    for again in (solved, (solved.f, solved.g), [solved.f, solved.g]):
         assert len(solve(problem, tol=1e-5, start=again).errors) <= 2  # in float32 and float64
     sharper = solve(Problem(x, y, epsilon=0.008), tol=1e-5, start=solved)
     assert len(sharper.errors) < len(solve(sharper.problem, tol=1e-5).errors)

@@ -11,6 +11,7 @@ import numpy as np
 import ot
 import pandas as pd
 import pytest
+import sklearn
 from helpers import sum_error
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -86,8 +87,16 @@ def test_new_samples_have_no_label(data: Data) -> None:
 
 def test_labels_without_a_partner_are_told(data: Data) -> None:
     given = data | {"yt": np.zeros(80, int)}
-    with pytest.raises(ParameterError, match="a finite cost for each point of x"):
+    with pytest.raises(ParameterError, match="a finite cost for each point of x") as caught:
         SinkhornTransport(epsilon=0.1).fit(**given)
+    assert "a finite limit_max" in caught.value.__notes__[0]
+    unequal = given | {
+        "yt": (np.arange(80) < 70).astype(int),
+        "ys": (np.arange(60) < 10).astype(int),
+    }
+    with pytest.raises(ParameterError, match="of unequal masses") as caught:
+        SinkhornTransport(epsilon=0.1).fit(**unequal)
+    assert "a finite limit_max" in caught.value.__notes__[0]
     moved = SinkhornTransport(epsilon=0.1, limit_max=2).fit_transform(**given)
     assert np.isfinite(moved).all()
 
@@ -170,6 +179,10 @@ def test_a_classifier_behind_it_sees_the_target(rng: np.random.Generator) -> Non
     assert model[-1].score(Xt, yt) > 0.9
     assert model.score(Xs, ys) > 0.9
     assert LogisticRegression().fit(Xs, ys).score(Xt, yt) < 0.7
+    with sklearn.config_context(enable_metadata_routing=True):
+        transport = SinkhornTransport(epsilon=1.0).set_fit_request(Xt=True)
+        routed = make_pipeline(transport, LogisticRegression()).fit(Xs, ys, Xt=Xt)
+    assert routed[-1].score(Xt, yt) > 0.9
 
 
 def test_names_of_features_stay(data: Data) -> None:
@@ -208,7 +221,7 @@ def test_it_tells_how_far_it_is(
         ({"reach": (1, 2, 3)}, "reach to be"),
         ({"limit_max": 0}, "limit_max to be a positive number"),
         ({"distribution_estimation": lambda X: None}, "a weight for each sample"),
-        ({"distribution_estimation": lambda X: -np.ones(len(X))}, "sample_weight >= 0"),
+        ({"distribution_estimation": lambda X: -np.ones(len(X))}, "distribution_estimation >= 0"),
     ],
 )
 def test_wrong_parameters_are_told(data: Data, parameters: Any, words: str) -> None:
@@ -221,6 +234,8 @@ def test_wrong_data_is_told(data: Data) -> None:
         SinkhornTransport().fit(data["Xs"], Xt=data["Xt"][:, :2])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         SinkhornTransport().fit(**data | {"yt": data["yt"][:-1]})
+    with pytest.raises(ParameterError, match=r"distribution_estimation of shape \(60,\)"):
+        SinkhornTransport(distribution_estimation=lambda X: np.ones(3)).fit(data["Xs"])
     model = SinkhornTransport(epsilon=0.1).fit(data["Xs"], Xt=data["Xt"])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.transform_labels(data["ys"][:-1])

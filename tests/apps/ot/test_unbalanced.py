@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import ot
 import pytest
+from helpers import eps
 from plans import costs_of, marginal_errors, simple, stored
 
 from georeduce.apps.ot import Problem, solve
@@ -152,3 +153,32 @@ def test_translations_are_the_best(clouds: tuple[Array, ...], penalty: str, reac
 
     best = translation(problem, f, g)
     assert all(value(best + t) <= value(best) + 1e-12 for t in np.linspace(-1, 1, 201))
+
+
+@pytest.mark.parametrize("off", [-1.0, -0.9, -1e-3, -1e-9, 0.0, 1e-9, 1e-3, 3.0], ids=str)
+def test_small_divergences_keep_their_digits(off: float) -> None:
+    """By the series of ``(1 + d) log(1 + d) - d`` where its terms cancel."""
+    rho = 1e12
+    w = np.array([0.3])
+    m = w * (1 + off)
+    d = (m - w) / w  # as it is after rounding
+    small = np.abs(d) < 0.01
+    series = sum((-1) ** k * d**k / (k * (k - 1)) for k in range(2, 12))
+    logs = np.log(np.where(m > 0, m / w, 1))
+    exact = rho * w * np.where(small, series, (1 + d) * logs - d)
+    found = PENALTIES["kl"](rho).primal(m, w, np)
+    np.testing.assert_allclose(
+        found, exact, rtol=0, atol=float(4 * eps(np.float64) * rho * abs(d[0]))
+    )
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_parts_pay_for_marginal_errors(clouds: tuple[Array, ...], penalty: str) -> None:
+    """As `Transport.parts` says: rho times the error, or half its square."""
+    x, y, a, b = clouds
+    a, b = a / a.sum(), b / b.sum()
+    solved = solve(Problem(x, y, a, b, epsilon=0.05, reach=100.0, penalty=penalty), tol=1e-4)
+    rho, off = 1e4, float(solved.errors[-1])
+    paid = {"tv": rho * off, "kl": rho / 2 * off**2}[penalty]
+    gap = float(sum(solved.parts) - solved.value)
+    assert 0.9 * paid < gap < 10 * paid
