@@ -6,7 +6,9 @@ Knows no loss and no points of the ball.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -50,8 +52,13 @@ def kind_of(X: Any, told: str) -> str:
         return "graph"
     if sparse.issparse(X):
         return "adjacency"
-    if hasattr(X, "to_numpy"):
-        X = X.to_numpy()
+    if X is None or isinstance(X, str | bytes | PathLike):
+        what = "edges, a graph, a matrix or samples"
+        cure = "" if X is None else "Read the file first, such as by pandas.read_csv."
+        raise ParameterError(expected(what, repr(X), cure))
+    if _is_frame(X):
+        named = all(column.dtype.kind in "iuUSO" for column in _columns(X)[:2])
+        return "edges" if named and X.shape[1] in (2, 3) else "points"
     if isinstance(X, np.ndarray):
         few = X.ndim == 2 and X.shape[1] in (2, 3)
         return "edges" if few and X.dtype.kind in "iuUSO" else "points"
@@ -71,6 +78,18 @@ def kind_of(X: Any, told: str) -> str:
 def _is_graph(X: Any) -> bool:
     """Return whether it is a graph of networkx, which need not be installed."""
     return all(hasattr(X, word) for word in ("is_directed", "edges", "nodes", "number_of_nodes"))
+
+
+def _is_frame(X: Any) -> bool:
+    """Return whether it is a data frame of pandas or polars, which need not be installed."""
+    return all(hasattr(X, word) for word in ("columns", "shape", "to_numpy"))
+
+
+def _columns(X: Any) -> list[Array]:
+    """Return the columns of a data frame, whose integers stay integers beside weights."""
+    numbers = range(X.shape[1])
+    some = (X.iloc[:, k] for k in numbers) if hasattr(X, "iloc") else (X[:, k] for k in numbers)
+    return [column.to_numpy() for column in some]
 
 
 def read_graph(X: Any, kind: str, closure: bool) -> Graph:
@@ -131,7 +150,7 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
         warn(f"Expected every edge once: left out {repeated} that came again.", GeoreduceWarning)
         relations.data[:] = 1
     if closure:
-        if weights is not None:
+        if weights is not None and (weights != 1).any():
             cure = "Leave the weights out, or pass the closure with weights of its own."
             raise ParameterError(expected("edges without weights for closure=True", "some", cure))
         relations = closed(relations)
@@ -160,9 +179,13 @@ def closed(relations: Rows) -> Rows:
 
 def _edges(X: Any) -> tuple[Array, Array, Array | None]:
     """Return names, ends and weights of pairs (u, v) or triples (u, v, weight)."""
-    if hasattr(X, "to_numpy"):
-        X = X.to_numpy()
-    if isinstance(X, np.ndarray) and X.dtype.kind in "iu" and X.ndim == 2 and X.shape[1] == 2:
+    if _is_frame(X):
+        columns = _columns(X)
+        if all(map(_has_integers, columns)):
+            X = np.stack(columns, axis=1)
+        else:
+            X = zip(*(column.tolist() for column in columns), strict=True)
+    if isinstance(X, np.ndarray) and _has_integers(X) and X.ndim == 2 and X.shape[1] == 2:
         names, first, ends = np.unique(X, return_index=True, return_inverse=True)
         order = np.argsort(first)  # of appearance, as below
         places = np.argsort(order)
@@ -181,12 +204,25 @@ def _edges(X: Any) -> tuple[Array, Array, Array | None]:
         raise ParameterError(expected(what, got))
     for row in rows:
         for end in row[:2]:
-            if end is None or end != end:
+            if not _is_name(end):
                 raise ParameterError(expected("names of nodes", f"{end!r} in the edge {row!r}"))
     weights = np.array([_weight(row) for row in rows]) if lengths == {3} else None
     index: dict[Any, int] = {}
     ends = np.array([[index.setdefault(end, len(index)) for end in row[:2]] for row in rows])
     return names_of(index), ends, weights
+
+
+def _has_integers(X: Array) -> bool:
+    """Return whether an array has integers that nodes are numbered by, of at most 64 bits."""
+    return X.dtype.kind in "iu" and np.can_cast(X.dtype, np.intp)
+
+
+def _is_name(end: Any) -> bool:
+    """Return whether nodes may be called so: it can be looked up, and is itself."""
+    try:
+        return end is not None and end == end and isinstance(hash(end), int)
+    except (TypeError, ValueError):  # of pandas.NA, lists and arrays
+        return False
 
 
 def _weight(row: tuple[Any, ...]) -> float:
@@ -198,10 +234,11 @@ def _weight(row: tuple[Any, ...]) -> float:
 
 
 def names_of(names: Iterable[Any]) -> Array:
-    """Return names as an array: of integers, if all are, else of objects."""
+    """Return names as an array: of integers, if all are and have 64 bits, else of objects."""
     listed = list(names)
     if all(isinstance(name, int | np.integer) and not isinstance(name, bool) for name in listed):
-        return np.array(listed, dtype=np.intp)
+        with suppress(OverflowError):
+            return np.array(listed, dtype=np.intp)
     found = np.empty(len(listed), dtype=object)
     found[:] = listed
     return found
@@ -220,7 +257,7 @@ def _adjacency(X: Any) -> tuple[Array, Array, Array | None]:
         what = "a square adjacency, sparse or dense, of shape (n_nodes, n_nodes)"
         got = f"a {'dense' if dense else 'sparse'} matrix of shape {matrix.shape}"
         raise ParameterError(expected(what, got))
-    entries: Any = sparse.coo_array(matrix)
+    entries: Any = sparse.coo_array(matrix).tocsr().tocoo()  # what stands twice is a sum
     entries.eliminate_zeros()
     values = entries.data.astype(np.float64)
     ends = np.stack([entries.row, entries.col], axis=1).astype(np.intp)
@@ -236,7 +273,7 @@ def _networkx(X: Any) -> tuple[Array, Array, Array | None]:
     pairs = ((index[u], index[v]) for u, v, _ in triples)
     ends = np.array(list(pairs), dtype=np.intp).reshape(-1, 2)
     weighted = any(weight is not None for *_, weight in triples)
-    weights = np.array([1.0 if weight is None else float(weight) for *_, weight in triples])
+    weights = np.array([1.0 if edge[2] is None else _weight(edge) for edge in triples])
     if not X.is_directed():
         there = ends[:, 0] != ends[:, 1]
         ends = np.concatenate([ends, ends[there, ::-1]])

@@ -60,9 +60,9 @@ class PoincareEmbedding(
         "adjacency" is a matrix, sparse or dense, whose entry (u, v) is the weight of a relation;
         "graph" is one of networkx, of which undirected edges count in both directions; "distances"
         is a symmetric matrix; "points" are samples whose Euclidean distances are embedded. "auto"
-        takes graphs and sparse matrices for what they are, lists of pairs and arrays of two or
-        three columns of integers or strings as edges, and all else as points: a matrix of distances
-        and a dense adjacency have to be named. Edges lead from u up to v: a graph whose edges lead
+        takes graphs and sparse matrices for what they are, lists of pairs, and arrays and data
+        frames of two or three columns whose first two have integers or strings, as edges, and all
+        else as points: a matrix of distances and a dense adjacency have to be named. Edges lead from u up to v: a graph whose edges lead
         down is passed as ``graph.reverse()``.
     loss : {"auto", "softmax", "negative_sampling", "stress"}, default="auto"
         "softmax" is the one above, "negative_sampling" draws some nodes of N(u) for each relation,

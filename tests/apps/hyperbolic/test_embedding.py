@@ -9,6 +9,7 @@ from typing import Any
 
 import fake_cupy
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
@@ -292,6 +293,10 @@ REFUSED: dict[str, tuple[dict[str, Any], Any, str]] = {
     "one sample": ({}, np.zeros((1, 3)), "at least two samples, but got n_samples = 1"),
     "no name": ({}, [("a", "b"), ("a", None)], "Expected names of nodes, but got None"),
     "NaN as name": ({"input": "edges"}, [("a", float("nan"))], "Expected names of nodes"),
+    "pandas.NA": ({}, [("a", pd.NA)], "Expected names of nodes, but got <NA> in the edge"),
+    "a list as name": ({"input": "edges"}, [(["a"], "b")], r"Expected names .* got \['a'\] in the"),
+    "a file": ({}, "edges.txt", "but got 'edges.txt'. Read the file first"),
+    "None": ({}, None, "Expected edges, a graph, a matrix or samples, but got None"),
     "lengths": ({"input": "edges"}, [("a", "b"), ("a", "b", 1)], r"rows of lengths \[2, 3\]"),
     "nothing": ({}, [], "Expected edges as pairs .*, but got no edges"),
     "an edge": ({}, ("a", "b"), "Expected edges as pairs .*, but got 'a' among them"),
@@ -328,6 +333,18 @@ def test_what_is_refused_says_why(name: str) -> None:
     how, X, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
         quick(**how).fit(X)
+
+
+def test_weights_of_graphs_are_numbers() -> None:
+    graph = pytest.importorskip("networkx").DiGraph()
+    graph.add_edge("a", "b", weight="heavy")
+    with pytest.raises(ValueError, match="a number as the weight of an edge, but got 'heavy' in"):
+        quick().fit(graph)
+
+
+def test_weights_of_one_do_not_hinder_a_closure() -> None:
+    model = quick(closure=True, max_iter=1).fit([("a", "b", 1), ("b", "c", 1)])
+    assert model.relations_.toarray().tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
 
 
 def test_what_is_left_out_is_told() -> None:

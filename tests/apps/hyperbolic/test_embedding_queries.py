@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -34,10 +35,8 @@ def model(request: pytest.FixtureRequest) -> Any:
 # --- Inputs ---------------------------------------------------------------------------------------
 
 
-def frame() -> Any:
-    import pandas as pd
-
-    return pd.DataFrame(EDGES, columns=["u", "v"])
+def frame(edges: Any = EDGES) -> Any:
+    return pd.DataFrame(edges)
 
 
 def graph(directed: bool) -> Any:
@@ -57,6 +56,9 @@ def graph(directed: bool) -> Any:
         (lambda: [(u, v, 1.0) for u, v in EDGES], {}),
         (lambda: np.array(EDGES), {}),
         (frame, {}),
+        (lambda: frame([(u, v, 1.0) for u, v in EDGES]), {}),
+        (lambda: frame([(u, v, 1.0) for u, v in NUMBERS.tolist()]), {}),
+        (lambda: frame(NUMBERS), {}),
         (lambda: NUMBERS, {}),
         (lambda: NUMBERS.tolist(), {}),
         (lambda: sparse.csr_matrix(MATRIX), {}),
@@ -64,7 +66,8 @@ def graph(directed: bool) -> Any:
         (lambda: MATRIX, {"input": "adjacency"}),
         (lambda: graph(directed=True), {}),
     ],
-    ids=["list", "iterator", "lists", "weights", "array", "frame", "integers", "integer lists",
+    ids=["list", "iterator", "lists", "weights", "array", "frame", "frame with weights",
+         "frame of integers with weights", "frame of integers", "integers", "integer lists",
          "sparse matrix", "sparse array", "dense", "networkx"],
 )  # fmt: skip
 def test_all_inputs_are_the_same_relations(make: Any, how: dict[str, Any]) -> None:
@@ -75,6 +78,28 @@ def test_all_inputs_are_the_same_relations(make: Any, how: dict[str, Any]) -> No
         named = [by_number[number] for number in named]
     places = [named.index(name) for name in INDEX]
     assert np.array_equal(found.relations_.toarray()[np.ix_(places, places)], MATRIX)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"])
+def test_sparse_matrices_of_all_formats(kind: str) -> None:
+    for make in (sparse.csr_array, sparse.csr_matrix):
+        found = quick().fit(make(MATRIX).asformat(kind))
+        assert np.array_equal(found.relations_.toarray(), MATRIX)
+
+
+def test_what_stands_twice_in_a_matrix_is_a_sum() -> None:
+    twice = sparse.coo_array(([1.0, 1.0, 1.0], ([0, 0, 1], [1, 1, 2])), shape=(3, 3))
+    for kind in ("coo", "csr"):  # the second is one without duplicates
+        found = quick().fit(twice.asformat(kind)).relations_
+        assert found.toarray().tolist() == [[0, 2, 0], [0, 0, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("large", [2**63 + 5, 2**70], ids=["64 bits", "more"])
+def test_names_that_are_large_integers(large: int) -> None:
+    edges = [(large, 1), (3, 1)]
+    array = np.array(edges, np.uint64) if large < 2**64 else edges
+    for X in (edges, array, frame(edges)):
+        assert quick(input="edges").fit(X).nodes_.tolist() == [large, 1, 3]
 
 
 def test_undirected_edges_count_in_both_directions() -> None:
