@@ -135,13 +135,7 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
         weights = None if weights is None else weights[~loops]
     if not len(ends):
         raise ParameterError(expected("at least one edge between two nodes", "none"))
-    if weights is not None:
-        wrong = ~(np.isfinite(weights) & (weights > 0))
-        if wrong.any():
-            k = int(wrong.argmax())
-            u, v = (nodes.tolist()[end] for end in ends[k])
-            got = f"{weights[k]} from {u!r} to {v!r}"
-            raise ParameterError(expected("positive and finite weights of edges", got))
+    check_weights(weights, ends, nodes)
     values = np.ones(len(ends)) if weights is None else weights
     relations = sparse.coo_array((values, (ends[:, 0], ends[:, 1])), shape=(n, n)).tocsr()
     relations.sum_duplicates()
@@ -155,6 +149,18 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
             raise ParameterError(expected("edges without weights for closure=True", "some", cure))
         relations = closed(relations)
     return Graph(nodes, relations)
+
+
+def check_weights(weights: Array | None, ends: Array, nodes: Array) -> None:
+    """Raise for the first edge whose weight, if they have some, is no positive number."""
+    if weights is None:
+        return
+    wrong = ~(np.isfinite(weights) & (weights > 0))
+    if wrong.any():
+        k = int(wrong.argmax())
+        u, v = (nodes[end : end + 1].tolist()[0] for end in ends[k])
+        got = f"{weights[k]} from {u!r} to {v!r}"
+        raise ParameterError(expected("positive and finite weights of edges", got))
 
 
 def closed(relations: Rows) -> Rows:
@@ -245,7 +251,16 @@ def names_of(names: Iterable[Any]) -> Array:
 
 
 def _adjacency(X: Any) -> tuple[Array, Array, Array | None]:
-    dense = not sparse.issparse(X)
+    shape, ends, weights = read_entries(X)
+    if shape[0] != shape[1]:
+        what = "a square adjacency, sparse or dense, of shape (n_nodes, n_nodes)"
+        got = f"a {'sparse' if sparse.issparse(X) else 'dense'} matrix of shape {shape}"
+        raise ParameterError(expected(what, got))
+    return np.arange(shape[0]), ends, None if (weights == 1).all() else weights
+
+
+def read_entries(X: Any) -> tuple[tuple[int, int], Array, Array]:
+    """Return the shape of a matrix, rows and columns (n, 2) of what is not 0, and its values."""
     matrix: Any = check_array(
         X,
         dtype=np.float64,
@@ -253,15 +268,10 @@ def _adjacency(X: Any) -> tuple[Array, Array, Array | None]:
         ensure_all_finite=False,  # weights have a sentence of their own
         input_name="X",
     )
-    if matrix.shape[0] != matrix.shape[1]:
-        what = "a square adjacency, sparse or dense, of shape (n_nodes, n_nodes)"
-        got = f"a {'dense' if dense else 'sparse'} matrix of shape {matrix.shape}"
-        raise ParameterError(expected(what, got))
     entries: Any = sparse.coo_array(matrix).tocsr().tocoo()  # what stands twice is a sum
     entries.eliminate_zeros()
-    values = entries.data.astype(np.float64)
     ends = np.stack([entries.row, entries.col], axis=1).astype(np.intp)
-    return np.arange(matrix.shape[0]), ends, None if (values == 1).all() else values
+    return matrix.shape, ends, entries.data.astype(np.float64)
 
 
 def _networkx(X: Any) -> tuple[Array, Array, Array | None]:
@@ -287,18 +297,24 @@ APART = (
 )
 
 
+def check_distances(X: Array) -> None:
+    """Raise for the first of distances (m, n) that is not finite, or negative."""
+    _refuse(X, np.isnan(X), "distances that are numbers")
+    _refuse(X, np.isinf(X), "finite distances", APART)
+    _refuse(X, X < 0, "distances >= 0")
+
+
 def read_distances(X: Array) -> Array:
     """Return a matrix of distances (n, n), checked: symmetric, >= 0, 0 on the diagonal."""
     if X.shape[0] != X.shape[1]:
         raise ParameterError(expected("a square matrix of distances", f"shape {X.shape}"))
-    for wrong, what, cure in (
-        (np.isnan(X), "distances that are numbers", ""),
-        (np.isinf(X), "finite distances", APART),
-        (X < 0, "distances >= 0", ""),
-        (np.diag(np.diag(X) != 0), "distances of 0 on the diagonal", ""),
-        (~np.isclose(X, X.T), "a symmetric matrix of distances", ""),
-    ):
-        if wrong.any():
-            i, j = np.argwhere(wrong)[0]
-            raise ParameterError(expected(what, f"{X[i, j]} in row {i}, column {j}", cure))
+    check_distances(X)
+    _refuse(X, np.diag(np.diag(X) != 0), "distances of 0 on the diagonal")
+    _refuse(X, ~np.isclose(X, X.T), "a symmetric matrix of distances")
     return X
+
+
+def _refuse(X: Array, wrong: Array, what: str, cure: str = "") -> None:
+    if wrong.any():
+        i, j = np.argwhere(wrong)[0]
+        raise ParameterError(expected(what, f"{X[i, j]} in row {i}, column {j}", cure))

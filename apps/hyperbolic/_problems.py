@@ -15,7 +15,7 @@ from georeduce.engine import Vi, Vj
 from georeduce.engine.errors import expected
 
 from ..common import Array, ParameterError
-from ._graphs import Graph, graph_of, read_ends, read_graph
+from ._graphs import Graph, check_weights, graph_of, read_ends, read_entries, read_graph
 from ._losses import NegativeSampling, Softmax, Stress
 from ._pairs import Points
 from ._workers import ALONE, Workers
@@ -64,11 +64,13 @@ class Relations:
     def attached(self, X: Any, kind: str, x: Array) -> tuple[Any, Array, Array]:
         """Return the loss of new nodes, where they start, and which known node each is (or -1)."""
         if kind == "adjacency":
-            relations = sparse.csr_array(X, dtype=np.float64)
-            if relations.shape[1] != len(x):
+            shape, ends, weights = read_entries(X)
+            if shape[1] != len(x):
                 what = f"relations to {len(x)} known nodes, of shape (n_new, {len(x)})"
-                raise ParameterError(expected(what, f"a sparse matrix of shape {relations.shape}"))
-            same = np.full(relations.shape[0], -1)
+                raise ParameterError(expected(what, f"a matrix of shape {shape}"))
+            check_weights(weights, ends, np.arange(max(shape)))
+            relations = sparse.coo_array((weights, tuple(ends.T)), shape=shape).tocsr()
+            same = np.full(shape[0], -1)
         else:
             relations, same = self._new(X, kind)
         lonely = (np.diff(relations.indptr) == 0) & (same < 0)
@@ -81,6 +83,7 @@ class Relations:
 
     def _new(self, X: Any, kind: str) -> tuple[Any, Array]:
         names, ends, weights = read_ends(X, kind)
+        check_weights(weights, ends, names)
         index = {name: k for k, name in enumerate(self.nodes.tolist())}
         known = np.array([index.get(name, -1) for name in names.tolist()])
         for target in np.unique(ends[:, 1]):
@@ -115,7 +118,8 @@ class Relations:
         index = {name: k for k, name in enumerate(self.nodes.tolist())}
         for name in names.tolist():
             if name not in index:
-                raise ParameterError(expected("edges between known nodes", repr(name)))
+                cure = "Leave its edges out, or fit with them: transform has places for new nodes."
+                raise ParameterError(expected("edges between known nodes", repr(name), cure))
         places = np.array([index[name] for name in names.tolist()])
         return graph_of(self.nodes, places[ends], weights, closure).relations
 

@@ -24,7 +24,7 @@ from georeduce.engine.errors import expected
 
 from .._arrays import at_home
 from ..common import FLOATS, Array, ParameterError, Rule, check_parameters, running, to_host
-from ._graphs import kind_of
+from ._graphs import check_distances, kind_of
 from ._parameters import RULES
 from ._problems import Distances, Relations
 from ._queries import Queries
@@ -62,8 +62,8 @@ class PoincareEmbedding(
         is a symmetric matrix; "points" are samples whose Euclidean distances are embedded. "auto"
         takes graphs and sparse matrices for what they are, lists of pairs, and arrays and data
         frames of two or three columns whose first two have integers or strings, as edges, and all
-        else as points: a matrix of distances and a dense adjacency have to be named. Edges lead from u up to v: a graph whose edges lead
-        down is passed as ``graph.reverse()``.
+        else as points: a matrix of distances and a dense adjacency have to be named. Edges lead
+        from u up to v: a graph whose edges lead down is passed as ``graph.reverse()``.
     loss : {"auto", "softmax", "negative_sampling", "stress"}, default="auto"
         "softmax" is the one above, "negative_sampling" draws some nodes of N(u) for each relation,
         and "stress" is the sum of squared differences of distances. "auto" is "softmax" for
@@ -344,7 +344,13 @@ class PoincareEmbedding(
         return problem.known(X, kind, self.closure)
 
     def _checked(self, X: Any) -> Array:
-        checked: Array = validate_data(self, to_host(X), dtype=FLOATS, order="C", reset=False)
+        precomputed = self._problem_.precomputed
+        X = to_host(X)
+        checked: Array = validate_data(
+            self, X, dtype=FLOATS, order="C", reset=False, ensure_all_finite=not precomputed
+        )
+        if precomputed:
+            check_distances(checked)
         return checked
 
     def _fitted(self, X: Any) -> tuple[Any, str]:
