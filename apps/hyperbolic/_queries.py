@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from georeduce.engine import Vi, Vj
 from georeduce.engine.errors import did_you_mean, expected
 
-from ..common import POSITIVE_INTEGER, Array, ParameterError, running
+from ..common import NON_NEGATIVE_REAL, POSITIVE_INTEGER, Array, ParameterError, running
 from .ball import PoincareBall
 from .evaluation import Ranking, ranking, ranks
 from .hyperboloid import Hyperboloid
@@ -48,6 +48,15 @@ class Queries(ABC):
                 guess = did_you_mean(node, map(str, index)) if isinstance(node, str) else ""
                 raise ParameterError(expected("the name of a node", repr(node), guess))
         return [index[node] for node in nodes]
+
+    def _ends(self, pairs: Any) -> Array:
+        """Return the rows (n_pairs, 2) of pairs of names."""
+        pairs = list(pairs.to_numpy() if hasattr(pairs, "to_numpy") else pairs)
+        for pair in pairs:
+            if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+                cure = "A single pair is [(u, v)]."
+                raise ParameterError(expected("a list of pairs (u, v)", f"{pair!r} in it", cure))
+        return np.array(self._rows([end for pair in pairs for end in pair]), np.intp).reshape(-1, 2)
 
     def _name(self, row: int) -> Any:
         return self.nodes_[row : row + 1].tolist()[0]
@@ -254,12 +263,8 @@ class Queries(ABC):
         scores : ndarray of shape (n_pairs,)
             Any numbers; higher ones speak for "u is a v".
         """
-        x = self._in_ball()
-        for pair in pairs:
-            if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
-                cure = "A single pair is [(u, v)]."
-                raise ParameterError(expected("a list of pairs (u, v)", f"{pair!r} in it", cure))
-        u, v = (x[self._rows([pair[end] for pair in pairs])] for end in (0, 1))
+        NON_NEGATIVE_REAL.check("alpha", alpha)
+        u, v = self._in_ball()[self._ends(pairs).T]
         norms = np.linalg.norm(v, axis=1) - np.linalg.norm(u, axis=1)
         scores: Array = -(1 + alpha * norms) * PoincareBall().distance(u, v)
         return scores

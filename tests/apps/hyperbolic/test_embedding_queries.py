@@ -175,6 +175,11 @@ def test_entailment_tells_directions(model: Any) -> None:
         model.entailment(("dog", "animal"))
     with pytest.raises(ValueError, match="Expected the name of a node, but got 'fox'"):
         model.entailment([("fox", "animal")])
+    with pytest.raises(ValueError, match="Expected alpha to be a number >= 0, but got 'x'"):
+        model.entailment([("dog", "animal")], alpha="x")
+    pairs = [("dog", "animal"), ("animal", "dog")]
+    for other in (iter(pairs), pd.DataFrame(pairs), np.array(pairs)):
+        assert model.entailment(other).tolist() == [up, down]
 
 
 def test_names_that_are_not_known(model: Any) -> None:
@@ -306,6 +311,18 @@ def test_direct_relations_do_not_follow_from_others() -> None:
     assert np.array_equal(direct(relations).toarray(), MATRIX)
 
 
+def test_all_undirected_edges_are_direct() -> None:
+    triangle = sparse.csr_array(1 - np.eye(3))
+    assert np.array_equal(direct(triangle).toarray(), triangle.toarray())
+    below = sparse.csr_array(([1.0] * 6, ([0, 1, 2, 2, 3, 3], [1, 0, 0, 1, 0, 2])), shape=(4, 4))
+    assert direct(below).toarray().tolist() == [
+        [0, 1, 0, 0],
+        [1, 0, 0, 0],
+        [1, 1, 0, 0],
+        [0, 0, 1, 0],
+    ]
+
+
 def test_disk(model: Any) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
@@ -318,9 +335,50 @@ def test_disk(model: Any) -> None:
     x = model._in_ball()
     assert np.asarray(ax.collections[1].get_offsets()) == pytest.approx(x)
     assert len(draw_disk(model, ax, labels=2).texts) == 4
-    plt.close(ax.figure)
-    with pytest.raises(ValueError, match="in 2 dimensions, but got 3"):
-        draw_disk(quick(n_components=3).fit(EDGES))
+    assert len(draw_disk(model, ax, labels=0, edges=[("dog", "cat")]).texts) == 4
+    assert len(ax.collections[-2].get_paths()) == 1
+    plt.close("all")
+
+
+REFUSED_PICTURES: dict[str, tuple[dict[str, Any], str]] = {
+    "dimensions": ({"model": quick(n_components=3)}, "in 2 dimensions, but got 3"),
+    "points": ({"model": np.zeros((3, 2))}, "a fitted PoincareEmbedding, but got ndarray"),
+    "negative": ({"labels": -1}, "labels to be an integer >= 0 or a list of names, but got -1"),
+    "a word": ({"labels": "dog"}, "an integer >= 0 or a list of names, but got 'dog'"),
+    "None": ({"labels": None}, "an integer >= 0 or a list of names, but got None"),
+    "not known": ({"labels": ["dog", "fox"]}, "the name of a node, but got 'fox'"),
+    "an edge": ({"edges": [("dog",)]}, r"a list of pairs \(u, v\), but got \('dog',\) in it"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_PICTURES)
+def test_pictures_that_are_refused(name: str) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    how, words = REFUSED_PICTURES[name]
+    model = how.get("model", quick())
+    fitted = model.fit(EDGES) if isinstance(model, PoincareEmbedding) else model
+    with pytest.raises(ValueError, match=words):
+        draw_disk(fitted, **{key: value for key, value in how.items() if key != "model"})
+
+
+@pytest.mark.parametrize("inches", [3, 6], ids=str)
+def test_names_in_pictures_do_not_write_over_each_other(
+    inches: float, rng: np.random.Generator
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    fitted = quick().fit([(f"kind {n}", "animal") for n in range(200)])
+    fitted.embedding_ = BALL.project(rng.normal(size=(201, 2)), 1e-3)
+    figure = plt.figure(figsize=(inches, inches))
+    ax = draw_disk(fitted, figure.add_axes((0, 0, 1, 1)), labels=30)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) > 10
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k])
+    plt.close("all")
 
 
 def test_points_of_the_hyperboloid_are_those_of_the_ball() -> None:
