@@ -6,6 +6,8 @@ from typing import Any
 
 from georeduce.apps.hyperbolic import PoincareEmbedding
 
+EDGES = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+
 
 def tree(depth: int = 4, children: int = 2) -> list[tuple[int, int]]:
     """Return edges from each node of a balanced tree to its parent."""

@@ -9,6 +9,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,22 @@ from ._graphs import names_of
 
 BROKEN = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 """What NumPy raises for files that are not, or no longer, arrays that it has written."""
+
+
+def to_write(file: str | Path) -> Path:
+    """Return the path of a file that can be written: in a folder, and none itself."""
+    path = Path(file)
+    if not path.parent.is_dir():
+        cure = "Make the folder first."
+        raise ParameterError(expected("a file in a folder that exists", repr(str(path)), cure))
+    if path.is_dir():
+        raise ParameterError(expected("the path of a file", f"the folder {str(path)!r}"))
+    return path
+
+
+def of_python(value: Any) -> Any:
+    """Return a parameter as Python's own number, if it is one of NumPy's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @contextmanager
@@ -56,6 +73,11 @@ def write_text(file: Path, nodes: Array, x: Array) -> None:
         if not str(name) or any(c.isspace() for c in str(name)):
             cure = "Save to a file that ends in .npz."
             raise ParameterError(expected("names without white space", repr(name), cure))
+    name, count = Counter(map(str, nodes.tolist())).most_common(1)[0]
+    if count > 1:
+        cure = "Rename the nodes, or save to a file that ends in .npz."
+        what = "names that are different as text"
+        raise ParameterError(expected(what, f"{name!r} for {count} nodes", cure))
     with whole(file) as out:
         out.write(f"{len(x)} {x.shape[1]}\n".encode())
         for name, row in zip(nodes.tolist(), x.tolist(), strict=True):
@@ -92,6 +114,7 @@ def write_arrays(file: Path, told: dict[str, Any], nodes: Array, arrays: dict[st
             }
         else:
             flat[name] = array
+    told = {name: of_python(value) for name, value in told.items()}
     text = json.dumps({"parameters": told, "nodes": nodes.tolist()})
     with whole(file) as out:
         np.savez_compressed(out, text=np.array(text), **flat)

@@ -240,9 +240,13 @@ def _weight(row: tuple[Any, ...]) -> float:
 
 
 def names_of(names: Iterable[Any]) -> Array:
-    """Return names as an array: of integers, if all are and have 64 bits, else of objects."""
-    listed = list(names)
-    if all(isinstance(name, int | np.integer) and not isinstance(name, bool) for name in listed):
+    """Return names as an array: of integers, if all are and have 64 bits, else of objects.
+
+    NumPy's strings and numbers become Python's, which are found by the same names.
+    """
+    scalars = np.str_ | np.integer | np.floating
+    listed = [name.item() if isinstance(name, scalars) else name for name in names]
+    if all(isinstance(name, int) and not isinstance(name, bool) for name in listed):
         with suppress(OverflowError):
             return np.array(listed, dtype=np.intp)
     found = np.empty(len(listed), dtype=object)

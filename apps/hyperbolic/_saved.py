@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from ..common import Array, running
-from ._files import is_text, read_arrays, read_text, write_arrays, write_text
+from ._files import is_text, read_arrays, read_text, to_write, write_arrays, write_text
 from ._graphs import Graph
 from ._problems import Distances, Relations
 from .ball import PoincareBall
@@ -24,6 +24,8 @@ class Saved:
     embedding_: Array
     nodes_: Array
     loss_curve_: list[float]
+    rank_curve_: list[tuple[int, float]]
+    feature_names_in_: Array
     _problem_: Any
     _in_ball: Any
     get_params: Any
@@ -39,12 +41,18 @@ class Saved:
             format. gensim's ``PoincareKeyedVectors`` reads that; its ``distances`` are
             those of the ball, while its ``most_similar`` ranks by cosines.
         """
-        x, path = self._in_ball(), Path(file)
+        x, path = self._in_ball(), to_write(file)
         if is_text(path):
             write_text(path, self.nodes_, x)
             return
         told = {k: v for k, v in self.get_params().items() if k not in UNSAVED}
-        arrays = {"embedding": self.embedding_, "curve": np.array(self.loss_curve_)}
+        arrays = {
+            "embedding": self.embedding_,
+            "curve": np.array(self.loss_curve_),
+            "ranks": np.array(self.rank_curve_).reshape(-1, 2),
+        }
+        if hasattr(self, "feature_names_in_"):
+            arrays["features"] = self.feature_names_in_.astype(str)
         problem = self._problem_
         if isinstance(problem, Distances):
             arrays |= {"X": problem.X, "scale": np.array(problem.scale)}
@@ -73,7 +81,7 @@ class Saved:
             nodes, x = read_text(path)
             PoincareBall().features(x)  # raises for points outside
             told: dict[str, Any] = {"n_components": x.shape[1]}
-            arrays = {"embedding": x, "curve": np.array([np.nan])}
+            arrays = {"embedding": x, "curve": np.array([np.nan]), "ranks": []}
         else:
             told, nodes, arrays = read_arrays(path)
         model = cls(**told)
@@ -87,13 +95,16 @@ def _restore(estimator: Any, nodes: Array, arrays: dict[str, Any]) -> None:
     estimator.nodes_, estimator.embedding_ = nodes, x
     estimator.loss_curve_ = arrays["curve"].tolist()
     estimator.loss_, estimator.n_iter_ = estimator.loss_curve_[-1], len(estimator.loss_curve_)
-    estimator._n_features_out, estimator.rank_curve_ = x.shape[1], []
+    estimator.rank_curve_ = [(int(n), float(rank)) for n, rank in arrays["ranks"]]
+    estimator._n_features_out = x.shape[1]
     run = running(estimator)
     if "X" in arrays:
         scale = float(arrays["scale"])
         precomputed = estimator.input == "distances"
         estimator._problem_ = Distances(arrays["X"], precomputed, scale, estimator.max_radius, run)
         estimator.scale_, estimator.n_features_in_ = scale, arrays["X"].shape[1]
+        if "features" in arrays:
+            estimator.feature_names_in_ = arrays["features"].astype(object)
         return
     relations = arrays.get("relations")
     if relations is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from georeduce.engine.errors import expected, warn
 
 from ..common import FLOATS, Array, ParameterError, running, to_host
 from ._checkpoints import fingerprint
+from ._files import to_write
 from ._graphs import kind_of, read_distances, read_graph
 from ._optimizers import OPTIMIZERS, Adam
 from ._pairs import Points
@@ -88,7 +88,7 @@ def training_of(estimator: Any, problem: Any) -> Training:
     x, opened = _start(estimator, problem, random)
     n_rows, batch = len(problem.rows), estimator.batch_size
     batch = min(max(n_rows // 32, 16), 1024) if batch == "auto" else batch
-    file = None if estimator.checkpoint is None else Path(estimator.checkpoint)
+    file = None if estimator.checkpoint is None else to_write(estimator.checkpoint)
     space, workers = MODELS[estimator.model](), Workers(estimator.n_jobs)
     return Training(
         points=Placed(space, PoincareBall().convert(x, space), estimator.max_radius, workers),

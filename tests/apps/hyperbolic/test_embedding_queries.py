@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hierarchies import EDGES
 from scipy import sparse
 
 from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall, PoincareEmbedding
 from georeduce.apps.hyperbolic._graphs import closed
 from georeduce.apps.hyperbolic.disk import direct, draw_disk
-from georeduce.engine.errors import GeoreduceError
 
 BALL = PoincareBall()
-EDGES = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
 INDEX = {"dog": 0, "canine": 1, "wolf": 2, "animal": 3, "cat": 4}
 NUMBERS = np.array([[INDEX[u], INDEX[v]] for u, v in EDGES])
 MATRIX = sparse.coo_array((np.ones(4), tuple(NUMBERS.T)), shape=(5, 5)).toarray()
@@ -206,100 +204,6 @@ def test_distances_have_no_relations_to_evaluate(rng: np.random.Generator) -> No
         fitted.evaluate()
     with pytest.raises(ValueError, match="Expected distances or points, as in fit"):
         fitted.evaluate(EDGES)
-
-
-# --- Files ----------------------------------------------------------------------------------------
-
-
-def test_files_keep_all_that_was_learnt(model: Any, tmp_path: Path) -> None:
-    file = tmp_path / "model.npz"
-    model.save(file)
-    again = PoincareEmbedding.load(file)
-    assert np.array_equal(again.embedding_, model.embedding_)
-    assert again.nodes_.tolist() == model.nodes_.tolist()
-    assert again.loss_curve_ == model.loss_curve_
-    assert again.evaluate() == model.evaluate()
-    assert np.array_equal(
-        again.transform([("fox", "canine")]), model.transform([("fox", "canine")])
-    )
-    assert again.get_params()["closure"] is True
-
-
-@pytest.mark.parametrize("kind", ["points", "distances"])
-def test_files_of_distances(kind: str, tmp_path: Path, rng: np.random.Generator) -> None:
-    X = rng.normal(size=(6, 6))
-    X = np.abs(X - X.T) if kind == "distances" else X
-    fitted = quick(input=kind).fit(X)
-    fitted.save(tmp_path / "model.npz")
-    again = PoincareEmbedding.load(tmp_path / "model.npz")
-    assert np.array_equal(again.transform(X[:2]), fitted.transform(X[:2]))
-
-
-def test_text_is_that_of_word2vec(model: Any, tmp_path: Path) -> None:
-    file = tmp_path / "model.txt"
-    model.save(file)
-    first, *lines = file.read_text(encoding="utf-8").splitlines()
-    assert first == "5 2"
-    assert [line.split()[0] for line in lines] == model.nodes_.tolist()
-    again = PoincareEmbedding.load(file)
-    assert np.array_equal(again.embedding_, model._in_ball())
-    for one, other in zip(again.nearest("dog"), model.nearest("dog"), strict=True):
-        assert one == (other[0], pytest.approx(other[1]))
-    assert again.transform([("dog", "canine")]) == pytest.approx(again.embedding_[:1])
-    with pytest.raises(ValueError, match="not of relations"):
-        again.evaluate()
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("2 2\na 0 0\n", "Expected 2 nodes of 2 coordinates"),
-        ("words\n", "Expected word2vec's text format"),
-        ("1 2\na 1 1\n", "inside of the ball"),
-    ],
-    ids=["counts", "no text", "outside"],
-)
-def test_other_texts(text: str, words: str, tmp_path: Path) -> None:
-    file = tmp_path / "model.txt"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(GeoreduceError, match=words):
-        PoincareEmbedding.load(file)
-
-
-def test_names_that_files_do_not_hold(tmp_path: Path) -> None:
-    fitted = quick().fit([("sea lion", "seal"), ("seal", "animal")])
-    with pytest.raises(ValueError, match="names without white space, but got 'sea lion'"):
-        fitted.save(tmp_path / "model.txt")
-    fitted = quick(input="edges").fit([(("a", "b"), "c")])
-    with pytest.raises(ValueError, match="strings or integers"):
-        fitted.save(tmp_path / "model.npz")
-
-
-def test_files_are_whole_or_not_written(
-    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "model.npz"
-    model.save(file)
-    before = file.read_bytes()
-
-    def full(out: Any, **arrays: Any) -> None:
-        out.write(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(np, "savez_compressed", full)
-    with pytest.raises(OSError, match="No space left"):
-        model.save(file)
-    assert [*tmp_path.iterdir()] == [file]
-    assert file.read_bytes() == before
-
-
-@pytest.mark.parametrize("left", [0, 5, 200, -30], ids=["empty", "other", "half", "cut"])
-def test_files_that_are_broken(model: Any, left: int, tmp_path: Path) -> None:
-    file = tmp_path / "model.npz"
-    model.save(file)
-    file.write_bytes(file.read_bytes()[:left])
-    with pytest.raises(ValueError, match="Expected a saved embedding in"):
-        PoincareEmbedding.load(file)
 
 
 # --- The disk -------------------------------------------------------------------------------------
