@@ -6,7 +6,7 @@ solve it, and knows neither parameters of users nor how a loss is minimised.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -23,6 +23,18 @@ from .evaluation import ranking, ranks
 
 SAMPLE = 500
 """Rows of which ranks are told while a fit runs."""
+
+
+class Newcomers(NamedTuple):
+    """New nodes, to be attached to known ones: their loss, and where they start (n_new, D).
+
+    `same` is which known node each of them is, or -1; rows of a matrix and samples have no `names`.
+    """
+
+    loss: Any
+    start: Array
+    same: Array
+    names: Array | None
 
 
 class Relations:
@@ -61,8 +73,8 @@ class Relations:
         found, _ = ranks(points.seen.x, self.graph.relations, rows=rows, **self.run)
         return {"rank": float(found.mean())}
 
-    def attached(self, X: Any, kind: str, x: Array) -> tuple[Any, Array, Array]:
-        """Return the loss of new nodes, where they start, and which known node each is (or -1)."""
+    def attached(self, X: Any, kind: str, x: Array) -> Newcomers:
+        names = None
         if kind == "adjacency":
             shape, ends, weights = read_entries(X)
             if shape[1] != len(x):
@@ -72,16 +84,16 @@ class Relations:
             relations = sparse.coo_array((weights, tuple(ends.T)), shape=shape).tocsr()
             same = np.full(shape[0], -1)
         else:
-            relations, same = self._new(X, kind)
+            relations, same, names = self._new(X, kind)
         lonely = (np.diff(relations.indptr) == 0) & (same < 0)
         if lonely.any():
             what = "an edge from each new node to a known one"
             raise ParameterError(expected(what, f"none from row {int(lonely.argmax())}"))
         weights = relations.sum(axis=1)
         start = (relations @ x) / np.where(weights > 0, weights, 1)[:, None]
-        return self.loss(relations), start, same
+        return Newcomers(self.loss(relations), start, same, names)
 
-    def _new(self, X: Any, kind: str) -> tuple[Any, Array]:
+    def _new(self, X: Any, kind: str) -> tuple[Any, Array, Array]:
         names, ends, weights = read_ends(X, kind)
         check_weights(weights, ends, names)
         index = {name: k for k, name in enumerate(self.nodes.tolist())}
@@ -100,7 +112,8 @@ class Relations:
         relations.sum_duplicates()
         if weights is None:
             relations.data[:] = 1
-        return relations, known[sources[np.argsort(first)]]
+        sources = sources[np.argsort(first)]
+        return relations, known[sources], names[sources]
 
     def score(self, X: Any, kind: str, closure: bool, x: Array) -> float:
         """Return the mean average precision of relations between known nodes."""
@@ -174,8 +187,7 @@ class Distances:
     def figures(self, points: Any) -> dict[str, float]:
         return {}
 
-    def attached(self, X: Array, kind: str, x: Array) -> tuple[Any, Array, Array]:
-        """Return the loss of new nodes, where they start, and which known node each is (or -1)."""
+    def attached(self, X: Array, kind: str, x: Array) -> Newcomers:
         if self.precomputed:
             nearest = X.argmin(axis=1)
             least = np.take_along_axis(X, nearest[:, None], axis=1)[:, 0]
@@ -184,7 +196,7 @@ class Distances:
             X = X.astype(self.X.dtype, copy=False)
             least, nearest = (a[:, 0] for a in Vi(X).sqdist(Vj(self.X)).min_argmin(1, **self.run))
             targets = (X, self.X)
-        return self.loss(targets), x[nearest], np.where(least == 0, nearest, -1)
+        return Newcomers(self.loss(targets), x[nearest], np.where(least == 0, nearest, -1), None)
 
     def score(self, X: Array, placed: Points, points: Points) -> float:
         """Return minus Kruskal's stress of samples at points, to those of the fit."""

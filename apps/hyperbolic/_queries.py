@@ -17,9 +17,9 @@ from georeduce.engine import Vi, Vj
 from georeduce.engine.errors import did_you_mean, expected
 
 from ..common import NON_NEGATIVE_REAL, POSITIVE_INTEGER, Array, ParameterError, running
+from ._space import HyperbolicSpace
 from .ball import PoincareBall
 from .evaluation import Ranking, ranking, ranks
-from .hyperboloid import Hyperboloid
 
 
 class Queries(ABC):
@@ -27,13 +27,14 @@ class Queries(ABC):
 
     embedding_: Array
     nodes_: Array
-    model: str
+    _space_: HyperbolicSpace
 
     def _in_ball(self) -> Array:
         """Return the points in the Poincaré ball (n, D), in float64."""
         check_is_fitted(self)
         x = np.asarray(self.embedding_, np.float64)
-        return x if self.model == "ball" else Hyperboloid().convert(x, PoincareBall())
+        space = self._space_
+        return x if isinstance(space, PoincareBall) else space.convert(x, PoincareBall())
 
     def _index(self, node: Any) -> int:
         """Return the row of a node's name."""

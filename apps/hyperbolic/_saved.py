@@ -12,6 +12,7 @@ from ..common import Array, running
 from ._files import is_text, read_arrays, read_text, to_write, write_arrays, write_text
 from ._graphs import Graph
 from ._problems import Distances, Relations
+from ._setup import MODELS
 from .ball import PoincareBall
 
 UNSAVED = ("init", "checkpoint", "random_state")
@@ -27,6 +28,7 @@ class Saved:
     rank_curve_: list[tuple[int, float]]
     feature_names_in_: Array
     _problem_: Any
+    _space_: Any
     _in_ball: Any
     get_params: Any
 
@@ -46,6 +48,7 @@ class Saved:
             write_text(path, self.nodes_, x)
             return
         told = {k: v for k, v in self.get_params().items() if k not in UNSAVED}
+        told["model"] = next(k for k, kind in MODELS.items() if isinstance(self._space_, kind))
         arrays = {
             "embedding": self.embedding_,
             "curve": np.array(self.loss_curve_),
@@ -81,7 +84,7 @@ class Saved:
             nodes, x = read_text(path)
             PoincareBall().features(x)  # raises for points outside
             told: dict[str, Any] = {"n_components": x.shape[1]}
-            arrays = {"embedding": x, "curve": np.array([np.nan]), "ranks": []}
+            arrays = {"embedding": x, "curve": np.array([np.nan])}
         else:
             told, nodes, arrays = read_arrays(path)
         model = cls(**told)
@@ -93,9 +96,10 @@ def _restore(estimator: Any, nodes: Array, arrays: dict[str, Any]) -> None:
     """Give an estimator what a file has of its fit."""
     x = arrays["embedding"]
     estimator.nodes_, estimator.embedding_ = nodes, x
+    estimator._space_ = MODELS[estimator.model]()
     estimator.loss_curve_ = arrays["curve"].tolist()
     estimator.loss_, estimator.n_iter_ = estimator.loss_curve_[-1], len(estimator.loss_curve_)
-    estimator.rank_curve_ = [(int(n), float(rank)) for n, rank in arrays["ranks"]]
+    estimator.rank_curve_ = [(int(n), float(rank)) for n, rank in arrays.get("ranks", [])]
     estimator._n_features_out = x.shape[1]
     run = running(estimator)
     if "X" in arrays:

@@ -141,7 +141,7 @@ def draw_disk(
     return ax
 
 
-def _pairs(model: Any, edges: Any) -> Array:
+def _pairs(model: Queries, edges: Any) -> Array:
     """Return rows (n_edges, 2) of the edges to draw."""
     if edges is not None:
         return model._ends(edges)

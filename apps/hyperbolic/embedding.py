@@ -29,7 +29,7 @@ from ._parameters import RULES
 from ._problems import Distances, Relations
 from ._queries import Queries
 from ._saved import Saved
-from ._setup import METRIC, attached, problem_of, seen, training_of
+from ._setup import METRIC, attached, framed, problem_of, seen, training_of
 from ._training import Training
 
 
@@ -265,7 +265,7 @@ class PoincareEmbedding(
         self._n_features_out = training.points.x.shape[1]
         self.loss_curve_, self.rank_curve_ = training.curve, training.ranks
         self.loss_, self.n_iter_ = training.curve[-1], len(training.curve)
-        self._problem_ = problem
+        self._problem_, self._space_ = problem, training.points.space
         self.embedding_ = training.points.x
         if isinstance(problem, Distances):
             self.scale_ = problem.scale
@@ -274,7 +274,7 @@ class PoincareEmbedding(
             self.relations_ = problem.graph.relations
 
     @at_home
-    def fit_transform(self, X: Any, y: Any = None) -> Array:
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Find a point for each node, and return them.
 
         Parameters
@@ -287,14 +287,16 @@ class PoincareEmbedding(
         Returns
         -------
         points : ndarray of shape (n_nodes, n_components)
-            `embedding_`.
+            `embedding_`; data frames, if ``set_output`` asks for them, have the names of nodes.
         """
-        return self.fit(X).embedding_
+        self.fit(X)
+        named = isinstance(self._problem_, Relations) and kind_of(X, self.input) != "adjacency"
+        return framed(self, self.embedding_, self.nodes_ if named else None)
 
     # --- Afterwards ---------------------------------------------------------------------------
 
     @at_home
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any) -> Any:
         """Find points for new nodes, while those of the known ones stay.
 
         Parameters
@@ -335,7 +337,8 @@ class PoincareEmbedding(
         if isinstance(problem, Relations):
             return float(problem.score(X, kind, self.closure, self._in_ball()))
         X = self._checked(X)
-        return float(problem.score(X, seen(self, self.transform(X)), seen(self, self.embedding_)))
+        placed = attached(self, problem, X, kind)
+        return float(problem.score(X, seen(self, placed), seen(self, self.embedding_)))
 
     def _relations(self, X: Any) -> Any:
         problem, kind = self._fitted(X)

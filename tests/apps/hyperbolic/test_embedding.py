@@ -9,10 +9,12 @@ from typing import Any
 
 import fake_cupy
 import numpy as np
+import pandas as pd
 import pytest
 from hierarchies import quick, tree
 from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
+from sklearn import config_context
 from sklearn.base import clone
 
 from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall, PoincareEmbedding
@@ -172,6 +174,19 @@ def test_warm_start_goes_on_from_known_nodes() -> None:
         model.set_params(n_components=2).fit(tree())
 
 
+def test_a_model_that_is_set_after_the_fit_is_that_of_the_next_one(tmp_path: Path) -> None:
+    fitted = quick(closure=True, warm_start=True).fit(tree())
+    before, near, new = fitted.embedding_, fitted.nearest(3), fitted.transform([(20, 3)])
+    fitted.set_params(model="hyperboloid")
+    assert fitted.nearest(3) == near
+    assert np.array_equal(fitted.transform([(20, 3)]), new)
+    fitted.save(tmp_path / "model.npz")
+    assert PoincareEmbedding.load(tmp_path / "model.npz").nearest(3) == near
+    fitted.set_params(max_iter=1, learning_rate=1e-9).fit(tree())
+    assert fitted.embedding_.shape == (15, 4)
+    assert fitted._in_ball() == pytest.approx(before, abs=1e-6)
+
+
 def test_init_is_where_points_start(rng: np.random.Generator) -> None:
     init = BALL.project(rng.normal(size=(15, 3)), 0.1)
     model = quick(init=init, max_iter=1, learning_rate=1e-9).fit(tree())
@@ -212,6 +227,32 @@ def test_schedule() -> None:
     assert schedule.rate_at(0.9) == pytest.approx(1)
     assert schedule.rate_at(1) == 2 * LAST_RATE
     assert [schedule.radius_at(done) for done in (0.25, 0.5, 1)] == [10 / 2**POWER, 10, 10]
+
+
+@pytest.mark.parametrize("make", [list, pd.DataFrame], ids=["list", "frame"])
+@pytest.mark.parametrize("way", ["estimator", "everywhere"])
+def test_data_frames_of_points_have_the_names_of_nodes(make: Any, way: str) -> None:
+    edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal")]
+    new = [("fox", "canine"), ("fox", "animal"), ("dog", "canine")]
+    model = quick(max_iter=1)
+    if way == "estimator":
+        model.set_output(transform="pandas")
+    with config_context(transform_output="pandas" if way == "everywhere" else "default"):
+        found, attached = model.fit_transform(make(edges)), model.transform(make(new))
+    assert found.index.tolist() == model.nodes_.tolist() == ["dog", "canine", "wolf", "animal"]
+    assert np.array_equal(found, model.embedding_)
+    assert found.columns.tolist() == model.get_feature_names_out().tolist()
+    assert attached.index.tolist() == ["fox", "dog"]
+    assert np.array_equal(attached.loc["dog"], found.loc["dog"])
+    model.set_output(transform="default")
+    assert isinstance(model.fit_transform(make(edges)), np.ndarray)
+
+
+def test_data_frames_of_samples_keep_their_index(rng: np.random.Generator) -> None:
+    X = pd.DataFrame(rng.normal(size=(4, 5)), index=[*"abcd"])
+    model = quick(max_iter=1).set_output(transform="pandas")
+    assert model.fit_transform(X).index.tolist() == model.transform(X).index.tolist() == [*"abcd"]
+    assert model.score(X) == quick(max_iter=1).fit(X).score(X)
 
 
 # --- New nodes ------------------------------------------------------------------------------------
