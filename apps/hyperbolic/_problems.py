@@ -23,6 +23,7 @@ from .evaluation import ranking, ranks
 
 SAMPLE = 500
 """Rows of which ranks are told while a fit runs."""
+JOINED = "an edge from each new node to a known one"
 
 
 class Newcomers(NamedTuple):
@@ -83,12 +84,11 @@ class Relations:
             check_weights(weights, ends, np.arange(max(shape)))
             relations = sparse.coo_array((weights, tuple(ends.T)), shape=shape).tocsr()
             same = np.full(shape[0], -1)
+            lonely = np.diff(relations.indptr) == 0
+            if lonely.any():
+                raise ParameterError(expected(JOINED, f"none from row {int(lonely.argmax())}"))
         else:
             relations, same, names = self._new(X, kind)
-        lonely = (np.diff(relations.indptr) == 0) & (same < 0)
-        if lonely.any():
-            what = "an edge from each new node to a known one"
-            raise ParameterError(expected(what, f"none from row {int(lonely.argmax())}"))
         weights = relations.sum(axis=1)
         start = (relations @ x) / np.where(weights > 0, weights, 1)[:, None]
         return Newcomers(self.loss(relations), start, same, names)
@@ -98,11 +98,19 @@ class Relations:
         check_weights(weights, ends, names)
         index = {name: k for k, name in enumerate(self.nodes.tolist())}
         known = np.array([index.get(name, -1) for name in names.tolist()])
+        if kind == "graph" and not X.is_directed():  # of both directions the one that leads here
+            there = (known[ends[:, 0]] < 0) | (known[ends[:, 1]] >= 0)
+            ends, weights = ends[there], None if weights is None else weights[there]
         for target in np.unique(ends[:, 1]):
             if known[target] < 0:
                 cure = "Fit with it, or turn the edge around."
                 got = f"one to the new node {names[target]!r}"
                 raise ParameterError(expected("edges from new nodes to known ones", got, cure))
+        lonely = known < 0
+        lonely[ends[:, 0]] = False
+        if lonely.any():
+            got = f"none from {names[lonely].tolist()[0]!r}"
+            raise ParameterError(expected(JOINED, got))
         sources, first, row = np.unique(ends[:, 0], return_index=True, return_inverse=True)
         place = np.empty(len(sources), np.intp)
         place[np.argsort(first)] = np.arange(len(sources))

@@ -108,6 +108,22 @@ def test_undirected_edges_count_in_both_directions() -> None:
     assert np.array_equal(quick().fit(made).relations_.toarray(), matrix)
 
 
+def test_new_nodes_of_graphs() -> None:
+    networkx = pytest.importorskip("networkx")
+    for kind in (networkx.Graph, networkx.DiGraph):
+        fitted = quick().fit(graph(directed=kind is networkx.DiGraph))
+        new = kind([("fox", "canine"), ("fox", "animal"), ("dog", "canine")])
+        known = [("dog", "canine")] if kind is networkx.DiGraph else [
+            ("canine", "dog"), ("dog", "canine")]  # fmt: skip
+        edges = [("fox", "canine"), ("fox", "animal"), *known]
+        assert np.array_equal(fitted.transform(new), fitted.transform(edges))
+        new.add_node("cod")
+        with pytest.raises(ValueError, match=r"from each new node .*, but got none from 'cod'"):
+            fitted.transform(new)
+        with pytest.raises(ValueError, match="but got one to the new node"):
+            fitted.transform(kind([("fox", "cod")]))
+
+
 def test_what_are_no_edges_are_points() -> None:
     for X in ([[0.0, 1.0], [1.0, 2.0]], np.ones((3, 2)) * [[1], [2], [3]], [[1, 2, 3, 4], [0] * 4]):
         assert not hasattr(quick().fit(X), "relations_")
