@@ -89,14 +89,24 @@ def read_text(file: Path) -> tuple[Array, Array]:
     with file.open(encoding="utf-8") as text:
         try:
             n, D = map(int, text.readline().split())
+            if min(n, D) < 1:
+                raise ValueError(f"{n} nodes of {D} numbers in line 1")
             rows = [line.split() for line in text]
+            for number, row in enumerate(rows, start=2):
+                if len(row) != 1 + D:
+                    raise ValueError(
+                        f"{len(row)} words for a name and {D} numbers in line {number}"
+                    )
             x = np.array([[float(word) for word in row[1:]] for row in rows])
         except ValueError as error:
             raise ParameterError(
                 expected(f"word2vec's text format in {file}", str(error))
             ) from error
-    if x.shape != (n, D):
-        raise ParameterError(expected(f"{n} nodes of {D} coordinates in {file}", f"{x.shape}"))
+    if len(x) != n:
+        raise ParameterError(expected(f"{n} nodes in {file}, as line 1 says", f"{len(x)}"))
+    name, count = Counter(row[0] for row in rows).most_common(1)[0]
+    if count > 1:
+        raise ParameterError(expected(f"every name once in {file}", f"{name!r} {count} times"))
     return names_of(row[0] for row in rows), x
 
 
@@ -133,5 +143,5 @@ def read_arrays(file: Path) -> tuple[dict[str, Any], Array, dict[str, Any]]:
         if arrays["embedding"].shape[:1] != nodes.shape:
             raise ValueError(f"{len(nodes)} nodes at points {arrays['embedding'].shape}")
     except BROKEN as error:
-        raise ParameterError(expected(f"a saved embedding in {file}", str(error))) from error
+        raise ParameterError(expected(f"a saved embedding in {file}", "another file")) from error
     return told["parameters"], nodes, arrays

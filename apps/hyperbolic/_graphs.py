@@ -5,7 +5,7 @@ Knows no loss and no points of the ball.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
@@ -62,9 +62,9 @@ def kind_of(X: Any, told: str) -> str:
     if isinstance(X, np.ndarray):
         few = X.ndim == 2 and X.shape[1] in (2, 3)
         return "edges" if few and X.dtype.kind in "iuUSO" else "points"
-    if isinstance(X, set | frozenset | Mapping) or not hasattr(X, "__len__"):
-        return "edges" if isinstance(X, Iterable) else "points"
-    if isinstance(X, Sequence) and not isinstance(X, str):
+    if isinstance(X, Iterable) and not isinstance(X, Sequence) and not hasattr(X, "__array__"):
+        return "edges"  # such as sets, iterators and networkx's views
+    if isinstance(X, Sequence):
         first = X[0] if len(X) else ""
         words = first if isinstance(first, tuple | list) else [first]
         if any(isinstance(word, str) for word in words):  # no samples, whatever else it is
@@ -197,8 +197,9 @@ def _edges(X: Any) -> tuple[Array, Array, Array | None]:
         places = np.argsort(order)
         return names[order].astype(np.intp), places[ends].reshape(X.shape), None
     what = "edges as pairs (u, v) or triples (u, v, weight)"
-    if isinstance(X, Mapping):
-        raise ParameterError(expected(what, f"a {type(X).__name__}"))
+    if isinstance(X, Mapping) and not isinstance(X, Set):  # networkx's edges are both
+        cure = "[(u, v) for u in X for v in X[u]] makes pairs of lists of them."
+        raise ParameterError(expected(what, f"a {type(X).__name__}", cure))
     rows = X.tolist() if isinstance(X, np.ndarray) else list(X)
     for row in rows:
         if isinstance(row, str) or not hasattr(row, "__len__"):

@@ -46,8 +46,9 @@ class Queries(ABC):
         index = {name: k for k, name in enumerate(self.nodes_.tolist())}
         for node in nodes:
             if not isinstance(node, Hashable) or node not in index:
-                guess = did_you_mean(node, map(str, index)) if isinstance(node, str) else ""
-                raise ParameterError(expected("the name of a node", repr(node), guess))
+                raise ParameterError(
+                    expected("the name of a node", repr(node), _guess(node, [*index]))
+                )
         return [index[node] for node in nodes]
 
     def _ends(self, pairs: Any) -> Array:
@@ -300,3 +301,12 @@ class Queries(ABC):
     @abstractmethod
     def _relations(self, X: Any) -> Any:
         """Return relations between known nodes as a matrix; the estimator knows how to read."""
+
+
+def _guess(node: Any, names: list[Any]) -> str:
+    """Return which node may have been meant: one that reads the same, or nearly so."""
+    alike = [name for name in names if str(name) == str(node)]
+    if alike:
+        return f"Did you mean {alike[0]!r}?"
+    words = [name for name in names if isinstance(name, str)]
+    return did_you_mean(node, words) if isinstance(node, str) else ""

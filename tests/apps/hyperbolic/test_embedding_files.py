@@ -61,11 +61,16 @@ def test_text_is_that_of_word2vec(model: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("2 2\na 0 0\n", "Expected 2 nodes of 2 coordinates"),
+        ("2 2\na 0 0\n", "Expected 2 nodes in .*, as line 1 says, but got 1"),
+        ("2 2\na 0 0\n\nb 0 0\n", "got 0 words for a name and 2 numbers in line 3"),
+        ("2 2\nsea lion 0 0\nb 0 0\n", "got 4 words for a name and 2 numbers in line 2"),
+        ("2 2\na 0 0\na 0 0\n", "every name once in .*, but got 'a' 2 times"),
+        ("1 0\n\n", "got 1 nodes of 0 numbers in line 1"),
+        ("", "Expected word2vec's text format"),
         ("words\n", "Expected word2vec's text format"),
         ("1 2\na 1 1\n", "inside of the ball"),
     ],
-    ids=["counts", "no text", "outside"],
+    ids=["counts", "blank", "two words", "twice", "no numbers", "empty", "no text", "outside"],
 )
 def test_other_texts(text: str, words: str, tmp_path: Path) -> None:
     file = tmp_path / "model.txt"

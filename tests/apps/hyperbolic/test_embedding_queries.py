@@ -63,10 +63,13 @@ def graph(directed: bool) -> Any:
         (lambda: sparse.coo_array(MATRIX), {}),
         (lambda: MATRIX, {"input": "adjacency"}),
         (lambda: graph(directed=True), {}),
+        (lambda: graph(directed=True).edges, {}),
+        (lambda: graph(directed=True).edges(data="weight", default=1), {}),
     ],
     ids=["list", "iterator", "lists", "weights", "array", "frame", "frame with weights",
          "frame of integers with weights", "frame of integers", "integers", "integer lists",
-         "sparse matrix", "sparse array", "dense", "networkx"],
+         "sparse matrix", "sparse array", "dense", "networkx",
+         "edges of networkx", "weights of networkx"],
 )  # fmt: skip
 def test_all_inputs_are_the_same_relations(make: Any, how: dict[str, Any]) -> None:
     found = quick(**how).fit(make())
@@ -199,6 +202,14 @@ def test_entailment_tells_directions(model: Any) -> None:
 def test_names_that_are_not_known(model: Any) -> None:
     with pytest.raises(ValueError, match=r"Expected the name of a node, but got 'dogs'\. .*'dog'"):
         model.depth("dogs")
+
+
+def test_names_that_read_like_others() -> None:
+    fitted = quick().fit([(3, "a"), ("4", "a")])
+    with pytest.raises(ValueError, match=r"but got '3'\. Did you mean 3\?"):
+        fitted.depth("3")
+    with pytest.raises(ValueError, match=r"but got 4\. Did you mean '4'\?"):
+        fitted.depth(4)
 
 
 def test_names_that_are_tuples() -> None:
