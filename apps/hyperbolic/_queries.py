@@ -126,6 +126,14 @@ class Queries(ABC):
         -------
         neighbors : list of (name, distance)
             In order of distance.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(closure=True, random_state=0, backend="numpy").fit(edges)
+        >>> [name for name, distance in model.nearest("dog", 2)]
+        ['canine', 'animal']
         """
         POSITIVE_INTEGER.check("n_neighbors", n_neighbors)
         return [*self._by_distance(self._index(node), n_neighbors)]
@@ -195,6 +203,14 @@ class Queries(ABC):
         -------
         ancestors : list of names
             Ever nearer to the origin.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(closure=True, random_state=0, backend="numpy").fit(edges)
+        >>> model.ancestors("dog")
+        ['canine', 'animal']
         """
         return [*self._chain(node, -1, len(self.nodes_))]
 
@@ -264,6 +280,15 @@ class Queries(ABC):
         -------
         scores : ndarray of shape (n_pairs,)
             Any numbers; higher ones speak for "u is a v".
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(closure=True, random_state=0, backend="numpy").fit(edges)
+        >>> up, down = model.entailment([("dog", "animal"), ("animal", "dog")])
+        >>> bool(up > down)
+        True
         """
         NON_NEGATIVE_REAL.check("alpha", alpha)
         u, v = self._in_ball()[self._ends(pairs).T]
@@ -289,6 +314,16 @@ class Queries(ABC):
         See Also
         --------
         georeduce.apps.hyperbolic.ranks : The rank of each relation.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(random_state=0, backend="numpy").fit(edges)
+        >>> model.evaluate()
+        Ranking(mean_rank=1.0, mean_average_precision=1.0)
+        >>> model.evaluate([("dog", "animal")])  # which it was not told
+        Ranking(mean_rank=1.0, mean_average_precision=1.0)
         """
         x, trained = self._in_ball(), getattr(self, "relations_", None)
         if X is None:

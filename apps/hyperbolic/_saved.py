@@ -77,6 +77,17 @@ class Saved:
         -------
         model : the estimator
             From a text it knows no relations, and names are strings.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> model = PoincareEmbedding(random_state=0, backend="numpy").fit([("dog", "animal")])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.txt")
+        ...     again = PoincareEmbedding.load(f"{folder}/model.txt")
+        >>> again.distance("dog", "animal") == model.distance("dog", "animal")
+        True
         """
         path = Path(file)
         arrays: dict[str, Any]

@@ -311,6 +311,14 @@ class PoincareEmbedding(
         -------
         points : ndarray of shape (n_new, n_components)
             For each row, or for each first end of an edge in order of appearance.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(random_state=0, backend="numpy").fit(edges)
+        >>> model.transform([("fox", "canine"), ("eel", "animal")]).shape
+        (2, 2)
         """
         problem, kind = self._fitted(X)
         if isinstance(problem, Distances):
@@ -332,6 +340,19 @@ class PoincareEmbedding(
         -------
         score : float
             Mean average precision of relations; minus Kruskal's stress of distances.
+
+        Examples
+        --------
+        Folds of edges would leave nodes out, which have no points to be scored. Parameters are
+        compared by all edges:
+
+        >>> from sklearn.model_selection import GridSearchCV
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model, everything = PoincareEmbedding(random_state=0, backend="numpy"), range(4)
+        >>> search = GridSearchCV(model, {"max_iter": [1, 100]}, cv=[(everything, everything)])
+        >>> search.fit(edges).best_params_
+        {'max_iter': 100}
         """
         problem, kind = self._fitted(X)
         if isinstance(problem, Relations):
