@@ -176,8 +176,14 @@ def attached(estimator: Any, problem: Any, X: Any, kind: str) -> Any:
         rate = schedule.rate_at(update / ATTACHING)
         optimizer.begin()
         new.move(partial(_step, optimizer, gradient, rate), radius)
-    found: Array = np.where((same >= 0)[:, None], embedding[same], new.x)
-    return framed(estimator, found.astype(embedding.dtype, copy=False), names)
+    found = np.where((same >= 0)[:, None], embedding[same], rounded(space, new.x, embedding.dtype))
+    return framed(estimator, found, names)
+
+
+def rounded(space: HyperbolicSpace, x: Array, dtype: Any) -> Array:
+    """Return points in a dtype, in which those at the border are points still."""
+    found: Array = x if x.dtype == dtype else space.project(x.astype(dtype))
+    return found
 
 
 def framed(estimator: Any, x: Array, names: Array | None) -> Any:

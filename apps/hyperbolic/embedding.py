@@ -29,7 +29,7 @@ from ._parameters import RULES
 from ._problems import Distances, Relations
 from ._queries import Queries
 from ._saved import Saved
-from ._setup import METRIC, attached, framed, problem_of, seen, training_of
+from ._setup import METRIC, attached, framed, problem_of, rounded, seen, training_of
 from ._training import Training
 
 
@@ -269,7 +269,7 @@ class PoincareEmbedding(
         self.embedding_ = training.points.x
         if isinstance(problem, Distances):
             self.scale_ = problem.scale
-            self.embedding_ = self.embedding_.astype(problem.X.dtype, copy=False)
+            self.embedding_ = rounded(self._space_, self.embedding_, problem.X.dtype)
         else:
             self.relations_ = problem.graph.relations
 

@@ -281,6 +281,16 @@ def test_new_samples(rng: np.random.Generator) -> None:
     assert np.array_equal(model.transform(X), model.embedding_)
 
 
+@pytest.mark.parametrize("model", ["ball", "hyperboloid"])
+def test_points_of_float32_samples_stay_inside(model: str, rng: np.random.Generator) -> None:
+    X = rng.normal(size=(30, 2)).astype(np.float32)
+    init = BALL.project(10 * rng.normal(size=(30, 3)), 1e-9)
+    fitted = quick(model=model, max_radius=25, max_iter=1, learning_rate=1e-9, init=init).fit(X)
+    assert fitted.embedding_.dtype == fitted.transform(X + 1).dtype == np.float32
+    assert 10 < fitted.depth(0) < 25
+    assert np.isfinite(fitted.score(X))
+
+
 def test_new_rows_of_distances() -> None:
     graph = sparse.csr_array((np.ones(14), tuple(np.array(tree()).T)), shape=(15, 15))
     distances = shortest_path(graph, directed=False)
