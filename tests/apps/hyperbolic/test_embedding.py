@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from sklearn import config_context
 from sklearn.base import clone
 
 from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall, PoincareEmbedding
-from georeduce.apps.hyperbolic._schedule import BURN_IN_RATE, LAST_RATE, POWER, Schedule
-from georeduce.apps.hyperbolic._training import Training
 from georeduce.engine.arrays import to_numpy
 
 BALL = PoincareBall()
@@ -122,48 +119,6 @@ def test_backends_agree() -> None:
     assert compiled.loss_curve_ == pytest.approx(plain.loss_curve_, rel=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("loss", ["softmax", "negative_sampling"])
-def test_a_checkpoint_goes_on_exactly(
-    optimizer: str, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    how = {"optimizer": optimizer, "loss": loss, "max_iter": 9}
-    whole = quick(**how).fit(tree())
-    file = tmp_path / "state"
-    end = Training._end
-
-    def stop(self: Training, loss: float) -> None:
-        end(self, loss)
-        if self.epoch == 5:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "_end", stop)
-        with pytest.raises(KeyboardInterrupt):
-            quick(**how, checkpoint=file, checkpoint_interval=2).fit(tree())
-    resumed = quick(**how, checkpoint=file).fit(tree())
-    assert resumed.loss_curve_ == whole.loss_curve_
-    assert np.array_equal(resumed.embedding_, whole.embedding_)
-    again = quick(**how, checkpoint=file).fit(tree())  # nothing is left to do
-    assert np.array_equal(again.embedding_, whole.embedding_)
-    assert [path.name for path in tmp_path.iterdir()] == ["state"]
-
-
-def test_a_checkpoint_is_of_one_fit(tmp_path: Path) -> None:
-    file = tmp_path / "state"
-    quick(checkpoint=file, max_iter=2).fit(tree())
-    for other, edges in (
-        (quick(checkpoint=file, max_iter=3), tree()),
-        (quick(checkpoint=file, max_iter=2, random_state=1), tree()),
-        (quick(checkpoint=file, max_iter=2), tree()[1:]),
-    ):
-        with pytest.raises(ValueError, match="of a fit with the same parameters and data"):
-            other.fit(edges)
-    file.write_bytes(b"something")
-    with pytest.raises(ValueError, match=r"Expected a checkpoint in .*state, but got another file"):
-        quick(checkpoint=file, max_iter=2).fit(tree())
-
-
 def test_warm_start_goes_on_from_known_nodes() -> None:
     model = quick(closure=True, warm_start=True).fit(tree())
     before = model.embedding_.copy()
@@ -193,40 +148,11 @@ def test_init_is_where_points_start(rng: np.random.Generator) -> None:
     assert model.embedding_ == pytest.approx(init, abs=1e-6)
 
 
-def test_it_stops_where_nothing_improves() -> None:
-    model = quick(growth=0.2, max_iter=500, n_iter_no_change=3, tol=0.05).fit(tree())
-    assert 100 <= model.n_iter_ < 500
-    assert model.n_iter_ == len(model.loss_curve_)
-
-
 def test_clones_and_pickles() -> None:
     model = quick(max_iter=2).fit(tree())
     again = pickle.loads(pickle.dumps(model))
     assert np.array_equal(again.transform([(20, 3)]), model.transform([(20, 3)]))
     assert not hasattr(clone(model), "embedding_")
-
-
-def test_progress_tells_loss_rank_and_time(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    model = quick(max_iter=4, verbose=2).fit(tree())
-    title, *lines, over = capsys.readouterr().out.splitlines()
-    assert (title, over.split(" after ")[0]) == ("PoincareEmbedding", "PoincareEmbedding over")
-    assert [line.partition("\t")[0] for line in lines] == ["  Epoch 2", "  Epoch 4"]
-    assert all("loss" in line and "rank" in line for line in lines)
-    assert lines[-1].endswith("left 0s")
-    assert [epoch for epoch, _ in model.rank_curve_] == [2, 4]
-    assert model.rank_curve_[-1][1] == pytest.approx(model.evaluate().mean_rank)
-
-
-def test_schedule() -> None:
-    schedule = Schedule("cosine", rate=2.0, burn_in=0.1, radius=10.0, growth=0.5)
-    assert schedule.rate_at(0.05) == 2 * BURN_IN_RATE
-    assert schedule.rate_at(0.1) == schedule.rate_at(0.8) == 2
-    assert schedule.rate_at(0.9) == pytest.approx(1)
-    assert schedule.rate_at(1) == 2 * LAST_RATE
-    assert [schedule.radius_at(done) for done in (0.25, 0.5, 1)] == [10 / 2**POWER, 10, 10]
 
 
 @pytest.mark.parametrize("make", [list, pd.DataFrame], ids=["list", "frame"])
@@ -262,11 +188,13 @@ def test_data_frames_of_samples_keep_their_index(rng: np.random.Generator) -> No
 def test_new_nodes_are_near_what_they_are_attached_to(loss: str) -> None:
     model = quick(closure=True, max_iter=100, loss=loss).fit(tree())
     before = model.embedding_.copy()
-    new = model.transform([("new", 13), ("new", 6), ("new", 2), ("new", 0), (5, 2)])
+    edges = [("new", 13), ("new", 6), ("new", 2), ("new", 0), (5, 2)]
+    new = model.transform(edges)
     assert np.array_equal(model.embedding_, before)
     assert np.array_equal(new[1], model.embedding_[model._index(5)])  # a known one keeps its point
     d = BALL.distance(new[0], model.embedding_)
     assert {*model.nodes_[np.argsort(d)[:4]].tolist()} == {13, 6, 2, 0}
+    assert np.array_equal(model.transform([*edges, ("new", 13)]), new)  # edges count once
     columns = [model._index(name) for name in (13, 6, 2, 0)]
     matrix = sparse.csr_array(([1.0] * 4, ([0] * 4, columns)), shape=(1, 15))
     model.input = "adjacency"

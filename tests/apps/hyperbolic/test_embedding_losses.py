@@ -186,6 +186,14 @@ def test_no_step_is_longer_than_some_rates(name: str, rng: np.random.Generator) 
         assert np.linalg.norm(step, axis=1).max() <= longest * (1 + N * eps(np.float64))
 
 
+def test_short_gradients_are_short_steps_of_sgd(rng: np.random.Generator) -> None:
+    gradient = rng.normal(size=(N, D))
+    gradient *= 0.5 / np.linalg.norm(gradient, axis=1, keepdims=True)
+    assert OPTIMIZERS["sgd"]((N, D)).step(gradient, 0.1, slice(None)) == pytest.approx(
+        -0.1 * gradient
+    )
+
+
 def test_adam_steps_by_its_rate_at_first(rng: np.random.Generator) -> None:
     optimizer, gradient = Adam((N, D)), rng.normal(size=(N, D))
     optimizer.begin()

@@ -265,7 +265,8 @@ def test_disk(model: Any) -> None:
     assert [text.get_text() for text in ax.texts] == ["dog", "animal"]
     x = model._in_ball()
     assert np.asarray(ax.collections[1].get_offsets()) == pytest.approx(x)
-    assert len(draw_disk(model, ax, labels=2).texts) == 4
+    named = draw_disk(model, ax, labels=2).texts[2:]
+    assert [text.get_text() for text in named] == ["animal", "canine"]  # with most below them
     assert len(draw_disk(model, ax, labels=0, edges=[("dog", "cat")]).texts) == 4
     assert len(ax.collections[-2].get_paths()) == 1
     plt.close("all")
