@@ -178,9 +178,7 @@ def closed(relations: Rows) -> Rows:
     entries = reach.tocoo()
     apart = entries.row != entries.col
     ends = (entries.row[apart], entries.col[apart])
-    found = sparse.coo_array((entries.data[apart], ends), shape=reach.shape).tocsr()
-    found.sort_indices()
-    return found
+    return sparse.coo_array((entries.data[apart], ends), shape=reach.shape).tocsr()
 
 
 def _edges(X: Any) -> tuple[Array, Array, Array | None]:

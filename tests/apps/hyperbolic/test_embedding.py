@@ -15,6 +15,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall, PoincareEmbedding
 from georeduce.engine.arrays import to_numpy
@@ -276,3 +277,21 @@ def test_scores_of_relations(fitted: PoincareEmbedding) -> None:
     assert held_out.mean_rank == fitted.rank(14, 3) - sum(
         fitted.distance(14, v) < fitted.distance(14, 3) for v in (6, 2, 0)
     )
+
+
+def test_dimensions_are_searched_for_by_scores(rng: np.random.Generator) -> None:
+    X = BALL.project(0.4 * rng.normal(size=(24, 3)), 0.05)
+    distances = BALL.distance(X[:, None], X[None])
+    search = GridSearchCV(quick(input="distances"), {"n_components": np.array([1, 3])}, cv=3)
+    search.fit(distances)  # whose folds are of rows and columns
+    assert search.best_params_ == {"n_components": 3}
+    edges, everything = tree(), range(14)
+    search = GridSearchCV(quick(closure=True), {"n_components": [1, 3]}, cv=[(everything,) * 2])
+    assert search.fit(edges).best_params_ == {"n_components": 3}
+
+
+def test_threads_that_are_set_after_a_fit_are_heeded(fitted: PoincareEmbedding) -> None:
+    before = fitted.transform([(20, 3)])
+    assert np.array_equal(fitted.set_params(n_jobs=2).transform([(20, 3)]), before)
+    assert fitted._problem_.run["n_threads"] == 2
+    fitted.set_params(n_jobs=None)

@@ -11,6 +11,7 @@ from hierarchies import quick, tree
 from scipy import sparse
 
 from georeduce.apps.hyperbolic import PoincareEmbedding
+from georeduce.engine import GeoreduceError
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,12 @@ def test_what_is_refused_says_why(name: str) -> None:
     how, X, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
         quick(**how).fit(X)
+
+
+def test_losses_that_are_not_finite() -> None:
+    words = r"Expected a finite loss, but got nan in epoch 2\. Lower learning_rate, max_radius or"
+    with pytest.raises(GeoreduceError, match=words):
+        quick().fit([("a", "b", 1e30), ("c", "b", 1.0)])
 
 
 def test_weights_of_graphs_are_numbers() -> None:
