@@ -12,12 +12,12 @@ import numpy as np
 from georeduce.engine.errors import expected
 
 from ..common import Array, ParameterError
-from ._files import BROKEN, stored, whole
+from ._files import BROKEN, of_python, stored, whole
 
 
 def fingerprint(parameters: dict[str, Any], arrays: list[Array]) -> str:
     """Return a digest of what a training depends on: parameters and data."""
-    told = {name: repr(value) for name, value in sorted(parameters.items())}
+    told = {name: repr(of_python(value)) for name, value in sorted(parameters.items())}
     digest = hashlib.sha256(json.dumps(told).encode())
     for array in arrays:
         plain = np.ascontiguousarray(array)

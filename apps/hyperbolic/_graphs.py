@@ -5,8 +5,10 @@ Knows no loss and no points of the ball.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -50,14 +52,19 @@ def kind_of(X: Any, told: str) -> str:
         return "graph"
     if sparse.issparse(X):
         return "adjacency"
-    if hasattr(X, "to_numpy"):
-        X = X.to_numpy()
+    if X is None or isinstance(X, str | bytes | PathLike):
+        what = "edges, a graph, a matrix or samples"
+        cure = "" if X is None else "Read the file first, such as by pandas.read_csv."
+        raise ParameterError(expected(what, repr(X), cure))
+    if _is_frame(X):
+        named = all(column.dtype.kind in "iuUSO" for column in _columns(X)[:2])
+        return "edges" if named and X.shape[1] in (2, 3) else "points"
     if isinstance(X, np.ndarray):
         few = X.ndim == 2 and X.shape[1] in (2, 3)
         return "edges" if few and X.dtype.kind in "iuUSO" else "points"
-    if isinstance(X, set | frozenset | Mapping) or not hasattr(X, "__len__"):
-        return "edges" if isinstance(X, Iterable) else "points"
-    if isinstance(X, Sequence) and not isinstance(X, str):
+    if isinstance(X, Iterable) and not isinstance(X, Sequence) and not hasattr(X, "__array__"):
+        return "edges"  # such as sets, iterators and networkx's views
+    if isinstance(X, Sequence):
         first = X[0] if len(X) else ""
         words = first if isinstance(first, tuple | list) else [first]
         if any(isinstance(word, str) for word in words):  # no samples, whatever else it is
@@ -71,6 +78,18 @@ def kind_of(X: Any, told: str) -> str:
 def _is_graph(X: Any) -> bool:
     """Return whether it is a graph of networkx, which need not be installed."""
     return all(hasattr(X, word) for word in ("is_directed", "edges", "nodes", "number_of_nodes"))
+
+
+def _is_frame(X: Any) -> bool:
+    """Return whether it is a data frame of pandas or polars, which need not be installed."""
+    return all(hasattr(X, word) for word in ("columns", "shape", "to_numpy"))
+
+
+def _columns(X: Any) -> list[Array]:
+    """Return the columns of a data frame, whose integers stay integers beside weights."""
+    numbers = range(X.shape[1])
+    some = (X.iloc[:, k] for k in numbers) if hasattr(X, "iloc") else (X[:, k] for k in numbers)
+    return [column.to_numpy() for column in some]
 
 
 def read_graph(X: Any, kind: str, closure: bool) -> Graph:
@@ -116,13 +135,7 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
         weights = None if weights is None else weights[~loops]
     if not len(ends):
         raise ParameterError(expected("at least one edge between two nodes", "none"))
-    if weights is not None:
-        wrong = ~(np.isfinite(weights) & (weights > 0))
-        if wrong.any():
-            k = int(wrong.argmax())
-            u, v = (nodes.tolist()[end] for end in ends[k])
-            got = f"{weights[k]} from {u!r} to {v!r}"
-            raise ParameterError(expected("positive and finite weights of edges", got))
+    check_weights(weights, ends, nodes)
     values = np.ones(len(ends)) if weights is None else weights
     relations = sparse.coo_array((values, (ends[:, 0], ends[:, 1])), shape=(n, n)).tocsr()
     relations.sum_duplicates()
@@ -131,11 +144,23 @@ def graph_of(nodes: Array, ends: Array, weights: Array | None, closure: bool) ->
         warn(f"Expected every edge once: left out {repeated} that came again.", GeoreduceWarning)
         relations.data[:] = 1
     if closure:
-        if weights is not None:
+        if weights is not None and (weights != 1).any():
             cure = "Leave the weights out, or pass the closure with weights of its own."
             raise ParameterError(expected("edges without weights for closure=True", "some", cure))
         relations = closed(relations)
     return Graph(nodes, relations)
+
+
+def check_weights(weights: Array | None, ends: Array, nodes: Array) -> None:
+    """Raise for the first edge whose weight, if they have some, is no positive number."""
+    if weights is None:
+        return
+    wrong = ~(np.isfinite(weights) & (weights > 0))
+    if wrong.any():
+        k = int(wrong.argmax())
+        u, v = (nodes[end : end + 1].tolist()[0] for end in ends[k])
+        got = f"{weights[k]} from {u!r} to {v!r}"
+        raise ParameterError(expected("positive and finite weights of edges", got))
 
 
 def closed(relations: Rows) -> Rows:
@@ -153,23 +178,26 @@ def closed(relations: Rows) -> Rows:
     entries = reach.tocoo()
     apart = entries.row != entries.col
     ends = (entries.row[apart], entries.col[apart])
-    found = sparse.coo_array((entries.data[apart], ends), shape=reach.shape).tocsr()
-    found.sort_indices()
-    return found
+    return sparse.coo_array((entries.data[apart], ends), shape=reach.shape).tocsr()
 
 
 def _edges(X: Any) -> tuple[Array, Array, Array | None]:
     """Return names, ends and weights of pairs (u, v) or triples (u, v, weight)."""
-    if hasattr(X, "to_numpy"):
-        X = X.to_numpy()
-    if isinstance(X, np.ndarray) and X.dtype.kind in "iu" and X.ndim == 2 and X.shape[1] == 2:
+    if _is_frame(X):
+        columns = _columns(X)
+        if all(map(_has_integers, columns)):
+            X = np.stack(columns, axis=1)
+        else:
+            X = zip(*(column.tolist() for column in columns), strict=True)
+    if isinstance(X, np.ndarray) and _has_integers(X) and X.ndim == 2 and X.shape[1] == 2:
         names, first, ends = np.unique(X, return_index=True, return_inverse=True)
         order = np.argsort(first)  # of appearance, as below
         places = np.argsort(order)
         return names[order].astype(np.intp), places[ends].reshape(X.shape), None
     what = "edges as pairs (u, v) or triples (u, v, weight)"
-    if isinstance(X, Mapping):
-        raise ParameterError(expected(what, f"a {type(X).__name__}"))
+    if isinstance(X, Mapping) and not isinstance(X, Set):  # networkx's edges are both
+        cure = "[(u, v) for u in X for v in X[u]] makes pairs of lists of them."
+        raise ParameterError(expected(what, f"a {type(X).__name__}", cure))
     rows = X.tolist() if isinstance(X, np.ndarray) else list(X)
     for row in rows:
         if isinstance(row, str) or not hasattr(row, "__len__"):
@@ -181,12 +209,25 @@ def _edges(X: Any) -> tuple[Array, Array, Array | None]:
         raise ParameterError(expected(what, got))
     for row in rows:
         for end in row[:2]:
-            if end is None or end != end:
+            if not _is_name(end):
                 raise ParameterError(expected("names of nodes", f"{end!r} in the edge {row!r}"))
     weights = np.array([_weight(row) for row in rows]) if lengths == {3} else None
     index: dict[Any, int] = {}
     ends = np.array([[index.setdefault(end, len(index)) for end in row[:2]] for row in rows])
     return names_of(index), ends, weights
+
+
+def _has_integers(X: Array) -> bool:
+    """Return whether an array has integers that nodes are numbered by, of at most 64 bits."""
+    return X.dtype.kind in "iu" and np.can_cast(X.dtype, np.intp)
+
+
+def _is_name(end: Any) -> bool:
+    """Return whether nodes may be called so: it can be looked up, and is itself."""
+    try:
+        return end is not None and end == end and isinstance(hash(end), int)
+    except (TypeError, ValueError):  # of pandas.NA, lists and arrays
+        return False
 
 
 def _weight(row: tuple[Any, ...]) -> float:
@@ -198,17 +239,31 @@ def _weight(row: tuple[Any, ...]) -> float:
 
 
 def names_of(names: Iterable[Any]) -> Array:
-    """Return names as an array: of integers, if all are, else of objects."""
-    listed = list(names)
-    if all(isinstance(name, int | np.integer) and not isinstance(name, bool) for name in listed):
-        return np.array(listed, dtype=np.intp)
+    """Return names as an array: of integers, if all are and have 64 bits, else of objects.
+
+    NumPy's strings and numbers become Python's, which are found by the same names.
+    """
+    scalars = np.str_ | np.integer | np.floating
+    listed = [name.item() if isinstance(name, scalars) else name for name in names]
+    if all(isinstance(name, int) and not isinstance(name, bool) for name in listed):
+        with suppress(OverflowError):
+            return np.array(listed, dtype=np.intp)
     found = np.empty(len(listed), dtype=object)
     found[:] = listed
     return found
 
 
 def _adjacency(X: Any) -> tuple[Array, Array, Array | None]:
-    dense = not sparse.issparse(X)
+    shape, ends, weights = read_entries(X)
+    if shape[0] != shape[1]:
+        what = "a square adjacency, sparse or dense, of shape (n_nodes, n_nodes)"
+        got = f"a {'sparse' if sparse.issparse(X) else 'dense'} matrix of shape {shape}"
+        raise ParameterError(expected(what, got))
+    return np.arange(shape[0]), ends, None if (weights == 1).all() else weights
+
+
+def read_entries(X: Any) -> tuple[tuple[int, int], Array, Array]:
+    """Return the shape of a matrix, rows and columns (n, 2) of what is not 0, and its values."""
     matrix: Any = check_array(
         X,
         dtype=np.float64,
@@ -216,15 +271,10 @@ def _adjacency(X: Any) -> tuple[Array, Array, Array | None]:
         ensure_all_finite=False,  # weights have a sentence of their own
         input_name="X",
     )
-    if matrix.shape[0] != matrix.shape[1]:
-        what = "a square adjacency, sparse or dense, of shape (n_nodes, n_nodes)"
-        got = f"a {'dense' if dense else 'sparse'} matrix of shape {matrix.shape}"
-        raise ParameterError(expected(what, got))
-    entries: Any = sparse.coo_array(matrix)
+    entries: Any = sparse.coo_array(matrix).tocsr().tocoo()  # what stands twice is a sum
     entries.eliminate_zeros()
-    values = entries.data.astype(np.float64)
     ends = np.stack([entries.row, entries.col], axis=1).astype(np.intp)
-    return np.arange(matrix.shape[0]), ends, None if (values == 1).all() else values
+    return matrix.shape, ends, entries.data.astype(np.float64)
 
 
 def _networkx(X: Any) -> tuple[Array, Array, Array | None]:
@@ -236,7 +286,7 @@ def _networkx(X: Any) -> tuple[Array, Array, Array | None]:
     pairs = ((index[u], index[v]) for u, v, _ in triples)
     ends = np.array(list(pairs), dtype=np.intp).reshape(-1, 2)
     weighted = any(weight is not None for *_, weight in triples)
-    weights = np.array([1.0 if weight is None else float(weight) for *_, weight in triples])
+    weights = np.array([1.0 if edge[2] is None else _weight(edge) for edge in triples])
     if not X.is_directed():
         there = ends[:, 0] != ends[:, 1]
         ends = np.concatenate([ends, ends[there, ::-1]])
@@ -250,18 +300,24 @@ APART = (
 )
 
 
+def check_distances(X: Array) -> None:
+    """Raise for the first of distances (m, n) that is not finite, or negative."""
+    _refuse(X, np.isnan(X), "distances that are numbers")
+    _refuse(X, np.isinf(X), "finite distances", APART)
+    _refuse(X, X < 0, "distances >= 0")
+
+
 def read_distances(X: Array) -> Array:
     """Return a matrix of distances (n, n), checked: symmetric, >= 0, 0 on the diagonal."""
     if X.shape[0] != X.shape[1]:
         raise ParameterError(expected("a square matrix of distances", f"shape {X.shape}"))
-    for wrong, what, cure in (
-        (np.isnan(X), "distances that are numbers", ""),
-        (np.isinf(X), "finite distances", APART),
-        (X < 0, "distances >= 0", ""),
-        (np.diag(np.diag(X) != 0), "distances of 0 on the diagonal", ""),
-        (~np.isclose(X, X.T), "a symmetric matrix of distances", ""),
-    ):
-        if wrong.any():
-            i, j = np.argwhere(wrong)[0]
-            raise ParameterError(expected(what, f"{X[i, j]} in row {i}, column {j}", cure))
+    check_distances(X)
+    _refuse(X, np.diag(np.diag(X) != 0), "distances of 0 on the diagonal")
+    _refuse(X, ~np.isclose(X, X.T), "a symmetric matrix of distances")
     return X
+
+
+def _refuse(X: Array, wrong: Array, what: str, cure: str = "") -> None:
+    if wrong.any():
+        i, j = np.argwhere(wrong)[0]
+        raise ParameterError(expected(what, f"{X[i, j]} in row {i}, column {j}", cure))

@@ -6,7 +6,7 @@ solve it, and knows neither parameters of users nor how a loss is minimised.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -15,7 +15,7 @@ from georeduce.engine import Vi, Vj
 from georeduce.engine.errors import expected
 
 from ..common import Array, ParameterError
-from ._graphs import Graph, graph_of, read_ends, read_graph
+from ._graphs import Graph, check_weights, graph_of, read_ends, read_entries, read_graph
 from ._losses import NegativeSampling, Softmax, Stress
 from ._pairs import Points
 from ._workers import ALONE, Workers
@@ -23,6 +23,19 @@ from .evaluation import ranking, ranks
 
 SAMPLE = 500
 """Rows of which ranks are told while a fit runs."""
+JOINED = "an edge from each new node to a known one"
+
+
+class Newcomers(NamedTuple):
+    """New nodes, to be attached to known ones: their loss, and where they start (n_new, D).
+
+    `same` is which known node each of them is, or -1; rows of a matrix and samples have no `names`.
+    """
+
+    loss: Any
+    start: Array
+    same: Array
+    names: Array | None
 
 
 class Relations:
@@ -61,33 +74,43 @@ class Relations:
         found, _ = ranks(points.seen.x, self.graph.relations, rows=rows, **self.run)
         return {"rank": float(found.mean())}
 
-    def attached(self, X: Any, kind: str, x: Array) -> tuple[Any, Array, Array]:
-        """Return the loss of new nodes, where they start, and which known node each is (or -1)."""
+    def attached(self, X: Any, kind: str, x: Array) -> Newcomers:
+        names = None
         if kind == "adjacency":
-            relations = sparse.csr_array(X, dtype=np.float64)
-            if relations.shape[1] != len(x):
+            shape, ends, weights = read_entries(X)
+            if shape[1] != len(x):
                 what = f"relations to {len(x)} known nodes, of shape (n_new, {len(x)})"
-                raise ParameterError(expected(what, f"a sparse matrix of shape {relations.shape}"))
-            same = np.full(relations.shape[0], -1)
+                raise ParameterError(expected(what, f"a matrix of shape {shape}"))
+            check_weights(weights, ends, np.arange(max(shape)))
+            relations = sparse.coo_array((weights, tuple(ends.T)), shape=shape).tocsr()
+            same = np.full(shape[0], -1)
+            lonely = np.diff(relations.indptr) == 0
+            if lonely.any():
+                raise ParameterError(expected(JOINED, f"none from row {int(lonely.argmax())}"))
         else:
-            relations, same = self._new(X, kind)
-        lonely = (np.diff(relations.indptr) == 0) & (same < 0)
-        if lonely.any():
-            what = "an edge from each new node to a known one"
-            raise ParameterError(expected(what, f"none from row {int(lonely.argmax())}"))
+            relations, same, names = self._new(X, kind)
         weights = relations.sum(axis=1)
         start = (relations @ x) / np.where(weights > 0, weights, 1)[:, None]
-        return self.loss(relations), start, same
+        return Newcomers(self.loss(relations), start, same, names)
 
-    def _new(self, X: Any, kind: str) -> tuple[Any, Array]:
+    def _new(self, X: Any, kind: str) -> tuple[Any, Array, Array]:
         names, ends, weights = read_ends(X, kind)
+        check_weights(weights, ends, names)
         index = {name: k for k, name in enumerate(self.nodes.tolist())}
         known = np.array([index.get(name, -1) for name in names.tolist()])
+        if kind == "graph" and not X.is_directed():  # of both directions the one that leads here
+            there = (known[ends[:, 0]] < 0) | (known[ends[:, 1]] >= 0)
+            ends, weights = ends[there], None if weights is None else weights[there]
         for target in np.unique(ends[:, 1]):
             if known[target] < 0:
                 cure = "Fit with it, or turn the edge around."
                 got = f"one to the new node {names[target]!r}"
                 raise ParameterError(expected("edges from new nodes to known ones", got, cure))
+        lonely = known < 0
+        lonely[ends[:, 0]] = False
+        if lonely.any():
+            got = f"none from {names[lonely].tolist()[0]!r}"
+            raise ParameterError(expected(JOINED, got))
         sources, first, row = np.unique(ends[:, 0], return_index=True, return_inverse=True)
         place = np.empty(len(sources), np.intp)
         place[np.argsort(first)] = np.arange(len(sources))
@@ -97,7 +120,8 @@ class Relations:
         relations.sum_duplicates()
         if weights is None:
             relations.data[:] = 1
-        return relations, known[sources[np.argsort(first)]]
+        sources = sources[np.argsort(first)]
+        return relations, known[sources], names[sources]
 
     def score(self, X: Any, kind: str, closure: bool, x: Array) -> float:
         """Return the mean average precision of relations between known nodes."""
@@ -115,7 +139,8 @@ class Relations:
         index = {name: k for k, name in enumerate(self.nodes.tolist())}
         for name in names.tolist():
             if name not in index:
-                raise ParameterError(expected("edges between known nodes", repr(name)))
+                cure = "Leave its edges out, or fit with them: transform has places for new nodes."
+                raise ParameterError(expected("edges between known nodes", repr(name), cure))
         places = np.array([index[name] for name in names.tolist()])
         return graph_of(self.nodes, places[ends], weights, closure).relations
 
@@ -170,8 +195,7 @@ class Distances:
     def figures(self, points: Any) -> dict[str, float]:
         return {}
 
-    def attached(self, X: Array, kind: str, x: Array) -> tuple[Any, Array, Array]:
-        """Return the loss of new nodes, where they start, and which known node each is (or -1)."""
+    def attached(self, X: Array, kind: str, x: Array) -> Newcomers:
         if self.precomputed:
             nearest = X.argmin(axis=1)
             least = np.take_along_axis(X, nearest[:, None], axis=1)[:, 0]
@@ -180,7 +204,7 @@ class Distances:
             X = X.astype(self.X.dtype, copy=False)
             least, nearest = (a[:, 0] for a in Vi(X).sqdist(Vj(self.X)).min_argmin(1, **self.run))
             targets = (X, self.X)
-        return self.loss(targets), x[nearest], np.where(least == 0, nearest, -1)
+        return Newcomers(self.loss(targets), x[nearest], np.where(least == 0, nearest, -1), None)
 
     def score(self, X: Array, placed: Points, points: Points) -> float:
         """Return minus Kruskal's stress of samples at points, to those of the fit."""

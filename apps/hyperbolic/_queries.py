@@ -16,10 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from georeduce.engine import Vi, Vj
 from georeduce.engine.errors import did_you_mean, expected
 
-from ..common import POSITIVE_INTEGER, Array, ParameterError, running
+from ..common import NON_NEGATIVE_REAL, POSITIVE_INTEGER, Array, ParameterError, running
+from ._space import HyperbolicSpace
 from .ball import PoincareBall
 from .evaluation import Ranking, ranking, ranks
-from .hyperboloid import Hyperboloid
 
 
 class Queries(ABC):
@@ -27,13 +27,14 @@ class Queries(ABC):
 
     embedding_: Array
     nodes_: Array
-    model: str
+    _space_: HyperbolicSpace
 
     def _in_ball(self) -> Array:
         """Return the points in the Poincaré ball (n, D), in float64."""
         check_is_fitted(self)
         x = np.asarray(self.embedding_, np.float64)
-        return x if self.model == "ball" else Hyperboloid().convert(x, PoincareBall())
+        space = self._space_
+        return x if isinstance(space, PoincareBall) else space.convert(x, PoincareBall())
 
     def _index(self, node: Any) -> int:
         """Return the row of a node's name."""
@@ -45,9 +46,19 @@ class Queries(ABC):
         index = {name: k for k, name in enumerate(self.nodes_.tolist())}
         for node in nodes:
             if not isinstance(node, Hashable) or node not in index:
-                guess = did_you_mean(node, map(str, index)) if isinstance(node, str) else ""
-                raise ParameterError(expected("the name of a node", repr(node), guess))
+                raise ParameterError(
+                    expected("the name of a node", repr(node), _guess(node, [*index]))
+                )
         return [index[node] for node in nodes]
+
+    def _ends(self, pairs: Any) -> Array:
+        """Return the rows (n_pairs, 2) of pairs of names."""
+        pairs = list(pairs.to_numpy() if hasattr(pairs, "to_numpy") else pairs)
+        for pair in pairs:
+            if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+                cure = "A single pair is [(u, v)]."
+                raise ParameterError(expected("a list of pairs (u, v)", f"{pair!r} in it", cure))
+        return np.array(self._rows([end for pair in pairs for end in pair]), np.intp).reshape(-1, 2)
 
     def _name(self, row: int) -> Any:
         return self.nodes_[row : row + 1].tolist()[0]
@@ -115,6 +126,14 @@ class Queries(ABC):
         -------
         neighbors : list of (name, distance)
             In order of distance.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(closure=True, random_state=0, backend="numpy").fit(edges)
+        >>> [name for name, distance in model.nearest("dog", 2)]
+        ['canine', 'animal']
         """
         POSITIVE_INTEGER.check("n_neighbors", n_neighbors)
         return [*self._by_distance(self._index(node), n_neighbors)]
@@ -184,6 +203,14 @@ class Queries(ABC):
         -------
         ancestors : list of names
             Ever nearer to the origin.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(closure=True, random_state=0, backend="numpy").fit(edges)
+        >>> model.ancestors("dog")
+        ['canine', 'animal']
         """
         return [*self._chain(node, -1, len(self.nodes_))]
 
@@ -253,13 +280,18 @@ class Queries(ABC):
         -------
         scores : ndarray of shape (n_pairs,)
             Any numbers; higher ones speak for "u is a v".
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(closure=True, random_state=0, backend="numpy").fit(edges)
+        >>> up, down = model.entailment([("dog", "animal"), ("animal", "dog")])
+        >>> bool(up > down)
+        True
         """
-        x = self._in_ball()
-        for pair in pairs:
-            if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
-                cure = "A single pair is [(u, v)]."
-                raise ParameterError(expected("a list of pairs (u, v)", f"{pair!r} in it", cure))
-        u, v = (x[self._rows([pair[end] for pair in pairs])] for end in (0, 1))
+        NON_NEGATIVE_REAL.check("alpha", alpha)
+        u, v = self._in_ball()[self._ends(pairs).T]
         norms = np.linalg.norm(v, axis=1) - np.linalg.norm(u, axis=1)
         scores: Array = -(1 + alpha * norms) * PoincareBall().distance(u, v)
         return scores
@@ -282,6 +314,16 @@ class Queries(ABC):
         See Also
         --------
         georeduce.apps.hyperbolic.ranks : The rank of each relation.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(random_state=0, backend="numpy").fit(edges)
+        >>> model.evaluate()
+        Ranking(mean_rank=1.0, mean_average_precision=1.0)
+        >>> model.evaluate([("dog", "animal")])  # which it was not told
+        Ranking(mean_rank=1.0, mean_average_precision=1.0)
         """
         x, trained = self._in_ball(), getattr(self, "relations_", None)
         if X is None:
@@ -294,3 +336,12 @@ class Queries(ABC):
     @abstractmethod
     def _relations(self, X: Any) -> Any:
         """Return relations between known nodes as a matrix; the estimator knows how to read."""
+
+
+def _guess(node: Any, names: list[Any]) -> str:
+    """Return which node may have been meant: one that reads the same, or nearly so."""
+    alike = [name for name in names if str(name) == str(node)]
+    if alike:
+        return f"Did you mean {alike[0]!r}?"
+    words = [name for name in names if isinstance(name, str)]
+    return did_you_mean(node, words) if isinstance(node, str) else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn import get_config
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
@@ -16,6 +17,7 @@ from georeduce.engine.errors import expected, warn
 
 from ..common import FLOATS, Array, ParameterError, running, to_host
 from ._checkpoints import fingerprint
+from ._files import to_write
 from ._graphs import kind_of, read_distances, read_graph
 from ._optimizers import OPTIMIZERS, Adam
 from ._pairs import Points
@@ -88,7 +90,7 @@ def training_of(estimator: Any, problem: Any) -> Training:
     x, opened = _start(estimator, problem, random)
     n_rows, batch = len(problem.rows), estimator.batch_size
     batch = min(max(n_rows // 32, 16), 1024) if batch == "auto" else batch
-    file = None if estimator.checkpoint is None else Path(estimator.checkpoint)
+    file = None if estimator.checkpoint is None else to_write(estimator.checkpoint)
     space, workers = MODELS[estimator.model](), Workers(estimator.n_jobs)
     return Training(
         points=Placed(space, PoincareBall().convert(x, space), estimator.max_radius, workers),
@@ -155,15 +157,14 @@ def _step(optimizer: Adam, gradient: Array, rate: float, rows: slice) -> Array:
 
 
 def seen(estimator: Any, x: Array) -> Points:
-    """Return points in the coordinates of an estimator's model as reductions see them."""
-    space = MODELS[estimator.model]()
-    return Placed(space, x.astype(np.float64), estimator.max_radius).seen
+    """Return points in the coordinates of an estimator's points as reductions see them."""
+    return Placed(estimator._space_, x.astype(np.float64), estimator.max_radius).seen
 
 
-def attached(estimator: Any, problem: Any, X: Any, kind: str) -> Array:
+def attached(estimator: Any, problem: Any, X: Any, kind: str) -> Any:
     """Return points of new nodes, which minimise their own terms while the known ones stay."""
-    loss, start, same = problem.attached(X, kind, estimator._in_ball())
-    embedding, space = estimator.embedding_, MODELS[estimator.model]()
+    loss, start, same, names = problem.attached(X, kind, estimator._in_ball())
+    embedding, space = estimator.embedding_, estimator._space_
     known, radius = seen(estimator, embedding), estimator.max_radius
     new = Placed(space, PoincareBall().convert(start, space), radius)
     seed = estimator.random_state
@@ -175,5 +176,23 @@ def attached(estimator: Any, problem: Any, X: Any, kind: str) -> Array:
         rate = schedule.rate_at(update / ATTACHING)
         optimizer.begin()
         new.move(partial(_step, optimizer, gradient, rate), radius)
-    found: Array = np.where((same >= 0)[:, None], embedding[same], new.x)
-    return found.astype(embedding.dtype, copy=False)
+    found = np.where((same >= 0)[:, None], embedding[same], rounded(space, new.x, embedding.dtype))
+    return framed(estimator, found, names)
+
+
+def rounded(space: HyperbolicSpace, x: Array, dtype: Any) -> Array:
+    """Return points in a dtype, in which those at the border are points still."""
+    found: Array = x if x.dtype == dtype else space.project(x.astype(dtype))
+    return found
+
+
+def framed(estimator: Any, x: Array, names: Array | None) -> Any:
+    """Return points of nodes with names as scikit-learn is to return them from `transform`.
+
+    That is a data frame only for pandas, and where it would take its index from X, which is one of
+    edges; else it makes of an array what users asked for.
+    """
+    own = getattr(estimator, "_sklearn_output_config", {})
+    if names is None or own.get("transform", get_config()["transform_output"]) != "pandas":
+        return x
+    return importlib.import_module("pandas").DataFrame(x, index=names)

@@ -115,7 +115,7 @@ class Training:
         """Make the step that ends after so many epochs, and return the loss of its rows."""
         loss, gradient = self.loss(self.points.seen, rows, self.random)
         if not np.isfinite(loss):
-            what, cure = "a finite loss", "Lower learning_rate or max_radius."
+            what, cure = "a finite loss", "Lower learning_rate, max_radius or the weights."
             raise GeoreduceError(expected(what, f"{loss} in epoch {self.epoch + 1}", cure))
         done = epochs / self.max_iter
         rate = self.schedule.rate_at(done)

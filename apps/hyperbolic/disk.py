@@ -12,17 +12,29 @@ import numpy as np
 
 from georeduce.engine.errors import expected
 
-from ..common import POSITIVE_INTEGER, Array, ParameterError
+from ..common import Array, ParameterError, Rule, is_array_like, is_integer
+from ._queries import Queries
 from .ball import PoincareBall
 
 STEPS = 24
 """Points of a geodesic that is drawn."""
+INCHES = 6.0
+"""Width and height of a figure."""
 LETTER = (0.02, 0.045)
-"""Width and height of a letter in radii of the disk, about, in a figure of six inches."""
+"""Width and height of a letter in radii of the disk, about, in such a figure."""
+EDGE = 1.02
+"""Where pictures end, in radii of the disk."""
+
+LABELS = Rule(
+    "an integer >= 0 or a list of names",
+    lambda value: (is_integer(value) and value >= 0) or is_array_like(value),
+)
 
 
 def direct(relations: Any) -> Any:
     """Return the relations that do not follow from two others, as a matrix.
+
+    Others that lead back do not count: of nodes on a cycle, and so of undirected edges, all stay.
 
     Parameters
     ----------
@@ -35,7 +47,8 @@ def direct(relations: Any) -> Any:
         Ones.
     """
     there = (relations != 0).astype(np.int64)
-    return (there - there.multiply((there @ there) != 0)).astype(bool).tocsr()
+    up = there - there.multiply(there.T)
+    return (there - there.multiply((up @ up) != 0)).astype(bool).tocsr()
 
 
 def draw_disk(
@@ -71,19 +84,34 @@ def draw_disk(
     ------
     ParameterError
         If the embedding is not of two dimensions.
+
+    Examples
+    --------
+    >>> from georeduce.apps.hyperbolic import PoincareEmbedding, draw_disk
+    >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+    >>> model = PoincareEmbedding(random_state=0, backend="numpy").fit(edges)
+    >>> axes = draw_disk(model, labels=["animal", "canine"])
+    >>> [text.get_text() for text in axes.texts]
+    ['animal', 'canine']
+    >>> axes.figure.savefig("disk.pdf")  # doctest: +SKIP
     """
     import matplotlib.pyplot as plt
     from matplotlib import patheffects
     from matplotlib.collections import LineCollection
     from matplotlib.patches import Circle
 
+    if not isinstance(model, Queries):
+        raise ParameterError(expected("a fitted PoincareEmbedding", type(model).__name__))
     x = model._in_ball()
     if x.shape[1] != 2:
         cure = "Fit with n_components=2."
         raise ParameterError(expected("an embedding in 2 dimensions", f"{x.shape[1]}", cure))
+    shrunk = 1.0
     if ax is None:
-        ax = plt.figure(figsize=(6, 6), layout="constrained").add_subplot()
-    ax.set(aspect="equal", xlim=(-1.02, 1.02), ylim=(-1.02, 1.02))
+        ax = plt.figure(figsize=(INCHES, INCHES), layout="constrained").add_subplot()
+    else:
+        shrunk = min(ax.get_position().size * ax.figure.get_size_inches()) / INCHES
+    ax.set(aspect="equal", xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE))
     ax.set_axis_off()
     ax.add_patch(Circle((0, 0), 1, facecolor="0.97", edgecolor="0.4", linewidth=0.8))
 
@@ -97,12 +125,15 @@ def draw_disk(
     ax.scatter(*x.T, s=4 + 4 * np.sqrt(above), c="tab:blue", linewidths=0, zorder=2)
 
     halo = [patheffects.withStroke(linewidth=2, foreground="white")]
-    for row, name in _chosen(model, x, labels, names):
+    letter = np.array(LETTER) / shrunk
+    for row, name in _chosen(model, x, labels, names, letter):
+        before = _is_before(x[row], name, letter)
         ax.annotate(
             name,
             x[row],
-            xytext=(3, 3),
+            xytext=(-3 if before else 3, 3),
             textcoords="offset points",
+            horizontalalignment="right" if before else "left",
             fontsize=7,
             path_effects=halo,
             zorder=3,
@@ -110,39 +141,47 @@ def draw_disk(
     return ax
 
 
-def _pairs(model: Any, edges: Any) -> Array:
+def _pairs(model: Queries, edges: Any) -> Array:
     """Return rows (n_edges, 2) of the edges to draw."""
     if edges is not None:
-        return np.array([[model._index(end) for end in edge[:2]] for edge in edges]).reshape(-1, 2)
+        return model._ends(edges)
     relations = getattr(model, "relations_", None)
     if relations is None:
         return np.empty((0, 2), np.intp)
     return np.stack(direct(relations).nonzero(), axis=1)
 
 
-def _chosen(model: Any, x: Array, labels: int | Sequence[Any], names: Any) -> list[tuple[int, str]]:
+def _chosen(
+    model: Any, x: Array, labels: int | Sequence[Any], names: Any, letter: Array
+) -> list[tuple[int, str]]:
     """Return rows of nodes, and what is written beside them."""
+    LABELS.check("labels", labels)
     if not isinstance(labels, int | np.integer):
-        rows = [model._index(name) for name in labels]
-        return [(row, names(model._name(row))) for row in rows]
-    if labels:
-        POSITIVE_INTEGER.check("labels", labels)
+        rows = model._rows(list(labels))
+        return [(row, str(names(model._name(row)))) for row in rows]
     relations = getattr(model, "relations_", None)
     related = np.zeros(len(x)) if relations is None else np.diff(relations.tocsc().indptr)
     chosen: list[tuple[int, str]] = []
-    width, height = LETTER
+    boxes = np.empty((0, 2, 2))
     for row in np.argsort(-related, kind="stable"):
         if len(chosen) == labels:
             break
-        name = names(model._name(row))
-        right, up = x[row] + (width * len(name), height)
-        free = all(
-            right < x[other][0]
-            or x[row][0] > x[other][0] + width * len(written)
-            or up < x[other][1]
-            or x[row][1] > x[other][1] + height
-            for other, written in chosen
-        )
-        if free:
+        name = str(names(model._name(row)))
+        box = _box(x[row], name, letter)
+        apart = (box[1] < boxes[:, 0]) | (box[0] > boxes[:, 1])
+        if apart.any(axis=1).all():
             chosen.append((int(row), name))
+            boxes = np.concatenate([boxes, box[None]])
     return chosen
+
+
+def _is_before(x: Array, name: str, letter: Array) -> bool:
+    """Return whether a name stands to the left of a point, as the picture ends to its right."""
+    return bool(x[0] + letter[0] * len(name) > EDGE)
+
+
+def _box(x: Array, name: str, letter: Array) -> Array:
+    """Return the lower left and the upper right corner (2, 2) of what is written beside a point."""
+    size = letter * (len(name), 1)
+    corner = x - (size[0], 0) if _is_before(x, name, letter) else x
+    return np.stack([corner, corner + size])

@@ -24,12 +24,12 @@ from georeduce.engine.errors import expected
 
 from .._arrays import at_home
 from ..common import FLOATS, Array, ParameterError, Rule, check_parameters, running, to_host
-from ._graphs import kind_of
+from ._graphs import check_distances, kind_of
 from ._parameters import RULES
 from ._problems import Distances, Relations
 from ._queries import Queries
 from ._saved import Saved
-from ._setup import METRIC, attached, problem_of, seen, training_of
+from ._setup import METRIC, attached, framed, problem_of, rounded, seen, training_of
 from ._training import Training
 
 
@@ -60,10 +60,10 @@ class PoincareEmbedding(
         "adjacency" is a matrix, sparse or dense, whose entry (u, v) is the weight of a relation;
         "graph" is one of networkx, of which undirected edges count in both directions; "distances"
         is a symmetric matrix; "points" are samples whose Euclidean distances are embedded. "auto"
-        takes graphs and sparse matrices for what they are, lists of pairs and arrays of two or
-        three columns of integers or strings as edges, and all else as points: a matrix of distances
-        and a dense adjacency have to be named. Edges lead from u up to v: a graph whose edges lead
-        down is passed as ``graph.reverse()``.
+        takes graphs and sparse matrices for what they are, lists of pairs, and arrays and data
+        frames of two or three columns whose first two have integers or strings, as edges, and all
+        else as points: a matrix of distances and a dense adjacency have to be named. Edges lead
+        from u up to v: a graph whose edges lead down is passed as ``graph.reverse()``.
     loss : {"auto", "softmax", "negative_sampling", "stress"}, default="auto"
         "softmax" is the one above, "negative_sampling" draws some nodes of N(u) for each relation,
         and "stress" is the sum of squared differences of distances. "auto" is "softmax" for
@@ -265,16 +265,16 @@ class PoincareEmbedding(
         self._n_features_out = training.points.x.shape[1]
         self.loss_curve_, self.rank_curve_ = training.curve, training.ranks
         self.loss_, self.n_iter_ = training.curve[-1], len(training.curve)
-        self._problem_ = problem
+        self._problem_, self._space_ = problem, training.points.space
         self.embedding_ = training.points.x
         if isinstance(problem, Distances):
             self.scale_ = problem.scale
-            self.embedding_ = self.embedding_.astype(problem.X.dtype, copy=False)
+            self.embedding_ = rounded(self._space_, self.embedding_, problem.X.dtype)
         else:
             self.relations_ = problem.graph.relations
 
     @at_home
-    def fit_transform(self, X: Any, y: Any = None) -> Array:
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Find a point for each node, and return them.
 
         Parameters
@@ -287,14 +287,16 @@ class PoincareEmbedding(
         Returns
         -------
         points : ndarray of shape (n_nodes, n_components)
-            `embedding_`.
+            `embedding_`; data frames, if ``set_output`` asks for them, have the names of nodes.
         """
-        return self.fit(X).embedding_
+        self.fit(X)
+        named = isinstance(self._problem_, Relations) and kind_of(X, self.input) != "adjacency"
+        return framed(self, self.embedding_, self.nodes_ if named else None)
 
     # --- Afterwards ---------------------------------------------------------------------------
 
     @at_home
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any) -> Any:
         """Find points for new nodes, while those of the known ones stay.
 
         Parameters
@@ -309,6 +311,14 @@ class PoincareEmbedding(
         -------
         points : ndarray of shape (n_new, n_components)
             For each row, or for each first end of an edge in order of appearance.
+
+        Examples
+        --------
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model = PoincareEmbedding(random_state=0, backend="numpy").fit(edges)
+        >>> model.transform([("fox", "canine"), ("eel", "animal")]).shape
+        (2, 2)
         """
         problem, kind = self._fitted(X)
         if isinstance(problem, Distances):
@@ -330,12 +340,26 @@ class PoincareEmbedding(
         -------
         score : float
             Mean average precision of relations; minus Kruskal's stress of distances.
+
+        Examples
+        --------
+        Folds of edges would leave nodes out, which have no points to be scored. Parameters are
+        compared by all edges:
+
+        >>> from sklearn.model_selection import GridSearchCV
+        >>> from georeduce.apps.hyperbolic import PoincareEmbedding
+        >>> edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
+        >>> model, everything = PoincareEmbedding(random_state=0, backend="numpy"), range(4)
+        >>> search = GridSearchCV(model, {"max_iter": [1, 100]}, cv=[(everything, everything)])
+        >>> search.fit(edges).best_params_
+        {'max_iter': 100}
         """
         problem, kind = self._fitted(X)
         if isinstance(problem, Relations):
             return float(problem.score(X, kind, self.closure, self._in_ball()))
         X = self._checked(X)
-        return float(problem.score(X, seen(self, self.transform(X)), seen(self, self.embedding_)))
+        placed = attached(self, problem, X, kind)
+        return float(problem.score(X, seen(self, placed), seen(self, self.embedding_)))
 
     def _relations(self, X: Any) -> Any:
         problem, kind = self._fitted(X)
@@ -344,7 +368,13 @@ class PoincareEmbedding(
         return problem.known(X, kind, self.closure)
 
     def _checked(self, X: Any) -> Array:
-        checked: Array = validate_data(self, to_host(X), dtype=FLOATS, order="C", reset=False)
+        precomputed = self._problem_.precomputed
+        X = to_host(X)
+        checked: Array = validate_data(
+            self, X, dtype=FLOATS, order="C", reset=False, ensure_all_finite=not precomputed
+        )
+        if precomputed:
+            check_distances(checked)
         return checked
 
     def _fitted(self, X: Any) -> tuple[Any, str]:

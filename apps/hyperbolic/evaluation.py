@@ -15,12 +15,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
 
 from georeduce.engine import Vi, Vj
+from georeduce.engine.errors import expected
 
-from ..common import Array
+from ..common import Array, ParameterError
 from ._graphs import Rows
 from ._pairs import listed, points_of
+from .ball import PoincareBall
 
 TOGETHER = 8
 """Comparisons for a distance: as many as most nouns of WordNet have ancestors."""
@@ -44,7 +48,7 @@ class Ranking(NamedTuple):
 
 
 def ranks(
-    x: Array, relations: Rows, known: Rows | None = None, *, rows: Any = None, **run: Any
+    x: Any, relations: Any, known: Any = None, *, rows: Any = None, **run: Any
 ) -> tuple[Array, Array]:
     """Return the rank of each relation among all nodes, and average precisions.
 
@@ -52,9 +56,9 @@ def ranks(
     ----------
     x : array of shape (n_nodes, D)
         Points in the unit ball.
-    relations : csr_array of shape (n_nodes, n_nodes)
-        Whose ranks are asked for.
-    known : csr_array of shape (n_nodes, n_nodes), optional
+    relations : sparse or dense matrix of shape (n_nodes, n_nodes)
+        Whose ranks are asked for: row u, column v.
+    known : sparse or dense matrix of shape (n_nodes, n_nodes), optional
         Other relations that do not count as nearer nodes: those of training, where `relations`
         were held out.
     rows : array of int, optional
@@ -65,13 +69,30 @@ def ranks(
     Returns
     -------
     ranks : array of shape (n_relations,)
-        In the order of the relations of the rows.
+        In the order of the relations of the rows, by column.
     precisions : array of shape (n_rows,)
         Of the rows.
+
+    Raises
+    ------
+    ParameterError
+        If a point is outside of the ball, or relations are not of as many nodes as there are
+        points, or of a node to itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from georeduce.apps.hyperbolic import ranks
+    >>> x = np.array([[0., 0.], [.5, 0.], [.6, .1], [-.5, 0.]])
+    >>> found, precisions = ranks(x, [[0, 1, 0, 0], [0] * 4, [0, 1, 0, 1], [0] * 4])
+    >>> found, precisions
+    (array([1, 1, 2]), array([1.        , 0.83333333]))
     """
+    x = check_array(x, dtype=np.float64, ensure_all_finite=False, input_name="x")
+    PoincareBall().features(x)  # raises for points outside, and for NaN
+    relations = _matrix(relations, len(x))
     if rows is None:
         rows = np.flatnonzero(np.diff(relations.indptr))
-    x = np.asarray(x, np.float64)
     points = points_of(x, 1 - np.einsum("nd,nd->n", x, x))
     pairs, _ = listed(relations, rows)
     row, n_pairs = pairs.row, np.diff(pairs.starts)
@@ -89,7 +110,7 @@ def ranks(
     nearer = (values < Vi(limits)).count(axis=1, **run)[cell]
     nearer -= least > 0  # u itself
 
-    both = relations if known is None else (relations + known).tocsr()
+    both = relations if known is None else (relations + _matrix(known, len(x))).tocsr()
     others, _ = listed(both, rows)
     distances, _ = others.measure(points[rows], points)
     nearer -= _below(least, row, distances, others.row)
@@ -98,6 +119,24 @@ def ranks(
     order = np.lexsort((found, row))
     precision = (place + 1) / (found[order] + place)
     return found, pairs.total(precision) / n_pairs
+
+
+def _matrix(relations: Any, n: int) -> Rows:
+    """Return relations of n nodes such that each stands once, in the order of columns."""
+    found = sparse.csr_array(relations)
+    if found.shape != (n, n):
+        what = f"relations of shape (n_nodes, n_nodes) = {(n, n)}"
+        raise ParameterError(expected(what, f"shape {found.shape}"))
+    if not found.has_canonical_format or not found.data.all():
+        found = found.copy()  # of the caller's arrays
+        found.sum_duplicates()
+        found.eliminate_zeros()
+    loops = np.flatnonzero(found.diagonal())
+    if len(loops):
+        cure = "setdiag(0) takes such relations off."
+        got = f"one from node {loops[0]} to itself"
+        raise ParameterError(expected("relations between different nodes", got, cure))
+    return found
 
 
 def _below(limits: Array, row: Array, values: Array, value_row: Array) -> Array:
@@ -113,7 +152,7 @@ def _below(limits: Array, row: Array, values: Array, value_row: Array) -> Array:
     return below
 
 
-def ranking(x: Array, relations: Rows, known: Rows | None = None, **how: Any) -> Ranking:
+def ranking(x: Any, relations: Any, known: Any = None, **how: Any) -> Ranking:
     """Return the mean rank and MAP of relations; see `ranks` for the parameters.
 
     Examples
@@ -127,4 +166,6 @@ def ranking(x: Array, relations: Rows, known: Rows | None = None, **how: Any) ->
     Ranking(mean_rank=1.0, mean_average_precision=1.0)
     """
     found, precisions = ranks(x, relations, known, **how)
+    if not len(found):
+        raise ParameterError(expected("at least one relation to rank", "none"))
     return Ranking(float(found.mean()), float(precisions.mean()))

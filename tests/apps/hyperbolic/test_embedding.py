@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
 import fake_cupy
 import numpy as np
+import pandas as pd
 import pytest
+from hierarchies import quick, tree
 from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall, PoincareEmbedding
-from georeduce.apps.hyperbolic._schedule import BURN_IN_RATE, LAST_RATE, POWER, Schedule
-from georeduce.apps.hyperbolic._training import Training
 from georeduce.engine.arrays import to_numpy
 
 BALL = PoincareBall()
-
-
-def tree(depth: int = 4, children: int = 2) -> list[tuple[int, int]]:
-    """Return edges from each node of a balanced tree to its parent."""
-    n = sum(children**level for level in range(depth))
-    return [(node, (node - 1) // children) for node in range(1, n)]
-
-
-def quick(**how: Any) -> Any:
-    chosen = {"n_components": 3, "max_iter": 60, "random_state": 0, "backend": "numpy"} | how
-    return PoincareEmbedding(**chosen)
-
-
-@pytest.fixture(scope="module")
-def fitted() -> PoincareEmbedding:
-    return quick(closure=True, max_iter=100).fit(tree())
 
 
 # --- What it reaches ------------------------------------------------------------------------------
@@ -135,48 +120,6 @@ def test_backends_agree() -> None:
     assert compiled.loss_curve_ == pytest.approx(plain.loss_curve_, rel=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("loss", ["softmax", "negative_sampling"])
-def test_a_checkpoint_goes_on_exactly(
-    optimizer: str, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    how = {"optimizer": optimizer, "loss": loss, "max_iter": 9}
-    whole = quick(**how).fit(tree())
-    file = tmp_path / "state"
-    end = Training._end
-
-    def stop(self: Training, loss: float) -> None:
-        end(self, loss)
-        if self.epoch == 5:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "_end", stop)
-        with pytest.raises(KeyboardInterrupt):
-            quick(**how, checkpoint=file, checkpoint_interval=2).fit(tree())
-    resumed = quick(**how, checkpoint=file).fit(tree())
-    assert resumed.loss_curve_ == whole.loss_curve_
-    assert np.array_equal(resumed.embedding_, whole.embedding_)
-    again = quick(**how, checkpoint=file).fit(tree())  # nothing is left to do
-    assert np.array_equal(again.embedding_, whole.embedding_)
-    assert [path.name for path in tmp_path.iterdir()] == ["state"]
-
-
-def test_a_checkpoint_is_of_one_fit(tmp_path: Path) -> None:
-    file = tmp_path / "state"
-    quick(checkpoint=file, max_iter=2).fit(tree())
-    for other, edges in (
-        (quick(checkpoint=file, max_iter=3), tree()),
-        (quick(checkpoint=file, max_iter=2, random_state=1), tree()),
-        (quick(checkpoint=file, max_iter=2), tree()[1:]),
-    ):
-        with pytest.raises(ValueError, match="of a fit with the same parameters and data"):
-            other.fit(edges)
-    file.write_bytes(b"something")
-    with pytest.raises(ValueError, match=r"Expected a checkpoint in .*state, but got another file"):
-        quick(checkpoint=file, max_iter=2).fit(tree())
-
-
 def test_warm_start_goes_on_from_known_nodes() -> None:
     model = quick(closure=True, warm_start=True).fit(tree())
     before = model.embedding_.copy()
@@ -187,16 +130,23 @@ def test_warm_start_goes_on_from_known_nodes() -> None:
         model.set_params(n_components=2).fit(tree())
 
 
+def test_a_model_that_is_set_after_the_fit_is_that_of_the_next_one(tmp_path: Path) -> None:
+    fitted = quick(closure=True, warm_start=True).fit(tree())
+    before, near, new = fitted.embedding_, fitted.nearest(3), fitted.transform([(20, 3)])
+    fitted.set_params(model="hyperboloid")
+    assert fitted.nearest(3) == near
+    assert np.array_equal(fitted.transform([(20, 3)]), new)
+    fitted.save(tmp_path / "model.npz")
+    assert PoincareEmbedding.load(tmp_path / "model.npz").nearest(3) == near
+    fitted.set_params(max_iter=1, learning_rate=1e-9).fit(tree())
+    assert fitted.embedding_.shape == (15, 4)
+    assert fitted._in_ball() == pytest.approx(before, abs=1e-6)
+
+
 def test_init_is_where_points_start(rng: np.random.Generator) -> None:
     init = BALL.project(rng.normal(size=(15, 3)), 0.1)
     model = quick(init=init, max_iter=1, learning_rate=1e-9).fit(tree())
     assert model.embedding_ == pytest.approx(init, abs=1e-6)
-
-
-def test_it_stops_where_nothing_improves() -> None:
-    model = quick(growth=0.2, max_iter=500, n_iter_no_change=3, tol=0.05).fit(tree())
-    assert 100 <= model.n_iter_ < 500
-    assert model.n_iter_ == len(model.loss_curve_)
 
 
 def test_clones_and_pickles() -> None:
@@ -206,27 +156,30 @@ def test_clones_and_pickles() -> None:
     assert not hasattr(clone(model), "embedding_")
 
 
-def test_progress_tells_loss_rank_and_time(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    model = quick(max_iter=4, verbose=2).fit(tree())
-    title, *lines, over = capsys.readouterr().out.splitlines()
-    assert (title, over.split(" after ")[0]) == ("PoincareEmbedding", "PoincareEmbedding over")
-    assert [line.partition("\t")[0] for line in lines] == ["  Epoch 2", "  Epoch 4"]
-    assert all("loss" in line and "rank" in line for line in lines)
-    assert lines[-1].endswith("left 0s")
-    assert [epoch for epoch, _ in model.rank_curve_] == [2, 4]
-    assert model.rank_curve_[-1][1] == pytest.approx(model.evaluate().mean_rank)
+@pytest.mark.parametrize("make", [list, pd.DataFrame], ids=["list", "frame"])
+@pytest.mark.parametrize("way", ["estimator", "everywhere"])
+def test_data_frames_of_points_have_the_names_of_nodes(make: Any, way: str) -> None:
+    edges = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal")]
+    new = [("fox", "canine"), ("fox", "animal"), ("dog", "canine")]
+    model = quick(max_iter=1)
+    if way == "estimator":
+        model.set_output(transform="pandas")
+    with config_context(transform_output="pandas" if way == "everywhere" else "default"):
+        found, attached = model.fit_transform(make(edges)), model.transform(make(new))
+    assert found.index.tolist() == model.nodes_.tolist() == ["dog", "canine", "wolf", "animal"]
+    assert np.array_equal(found, model.embedding_)
+    assert found.columns.tolist() == model.get_feature_names_out().tolist()
+    assert attached.index.tolist() == ["fox", "dog"]
+    assert np.array_equal(attached.loc["dog"], found.loc["dog"])
+    model.set_output(transform="default")
+    assert isinstance(model.fit_transform(make(edges)), np.ndarray)
 
 
-def test_schedule() -> None:
-    schedule = Schedule("cosine", rate=2.0, burn_in=0.1, radius=10.0, growth=0.5)
-    assert schedule.rate_at(0.05) == 2 * BURN_IN_RATE
-    assert schedule.rate_at(0.1) == schedule.rate_at(0.8) == 2
-    assert schedule.rate_at(0.9) == pytest.approx(1)
-    assert schedule.rate_at(1) == 2 * LAST_RATE
-    assert [schedule.radius_at(done) for done in (0.25, 0.5, 1)] == [10 / 2**POWER, 10, 10]
+def test_data_frames_of_samples_keep_their_index(rng: np.random.Generator) -> None:
+    X = pd.DataFrame(rng.normal(size=(4, 5)), index=[*"abcd"])
+    model = quick(max_iter=1).set_output(transform="pandas")
+    assert model.fit_transform(X).index.tolist() == model.transform(X).index.tolist() == [*"abcd"]
+    assert model.score(X) == quick(max_iter=1).fit(X).score(X)
 
 
 # --- New nodes ------------------------------------------------------------------------------------
@@ -236,11 +189,13 @@ def test_schedule() -> None:
 def test_new_nodes_are_near_what_they_are_attached_to(loss: str) -> None:
     model = quick(closure=True, max_iter=100, loss=loss).fit(tree())
     before = model.embedding_.copy()
-    new = model.transform([("new", 13), ("new", 6), ("new", 2), ("new", 0), (5, 2)])
+    edges = [("new", 13), ("new", 6), ("new", 2), ("new", 0), (5, 2)]
+    new = model.transform(edges)
     assert np.array_equal(model.embedding_, before)
     assert np.array_equal(new[1], model.embedding_[model._index(5)])  # a known one keeps its point
     d = BALL.distance(new[0], model.embedding_)
     assert {*model.nodes_[np.argsort(d)[:4]].tolist()} == {13, 6, 2, 0}
+    assert np.array_equal(model.transform([*edges, ("new", 13)]), new)  # edges count once
     columns = [model._index(name) for name in (13, 6, 2, 0)]
     matrix = sparse.csr_array(([1.0] * 4, ([0] * 4, columns)), shape=(1, 15))
     model.input = "adjacency"
@@ -255,11 +210,36 @@ def test_new_samples(rng: np.random.Generator) -> None:
     assert np.array_equal(model.transform(X), model.embedding_)
 
 
+@pytest.mark.parametrize("model", ["ball", "hyperboloid"])
+def test_points_of_float32_samples_stay_inside(model: str, rng: np.random.Generator) -> None:
+    X = rng.normal(size=(30, 2)).astype(np.float32)
+    init = BALL.project(10 * rng.normal(size=(30, 3)), 1e-9)
+    fitted = quick(model=model, max_radius=25, max_iter=1, learning_rate=1e-9, init=init).fit(X)
+    assert fitted.embedding_.dtype == fitted.transform(X + 1).dtype == np.float32
+    assert 10 < fitted.depth(0) < 25
+    assert np.isfinite(fitted.score(X))
+
+
 def test_new_rows_of_distances() -> None:
     graph = sparse.csr_array((np.ones(14), tuple(np.array(tree()).T)), shape=(15, 15))
     distances = shortest_path(graph, directed=False)
     model = quick(input="distances").fit(distances)
     assert model.transform(distances[3:5]) == pytest.approx(model.embedding_[3:5])
+
+
+@pytest.mark.parametrize("wrong", [-1.0, np.nan, np.inf], ids=str)
+def test_new_rows_of_distances_that_are_refused(wrong: float) -> None:
+    model = quick(input="distances", max_iter=1).fit(1 - np.eye(3))
+    with pytest.raises(ValueError, match=f"distances.*, but got {wrong} in row 1, column 2"):
+        model.transform([[1, 1, 1], [1, 1, wrong]])
+
+
+def test_columns_of_new_rows_may_be_in_any_order() -> None:
+    X = sparse.csr_array(([1.0, 1.0], [3, 0], [0, 2]), shape=(1, 15))
+    matrix = sparse.csr_array((np.ones(14), tuple(np.array(tree()).T)), shape=(15, 15))
+    model = quick(loss="negative_sampling").fit(matrix)
+    assert np.array_equal(model.transform(X), model.transform(X.sorted_indices()))
+    assert X.indices.tolist() == [3, 0]  # as it was
 
 
 @pytest.mark.parametrize("library", ["torch", "cupy"])
@@ -280,91 +260,12 @@ def test_samples_of_other_libraries(
     assert ours.score(there(X)) == theirs.score(X)
 
 
-# --- What is refused ------------------------------------------------------------------------------
-
-NODES = "Expected an edge from each new node to a known one, but got none from row 0"
-REFUSED: dict[str, tuple[dict[str, Any], Any, str]] = {
-    "no edges": ({"input": "edges"}, [], "Expected edges as pairs .*, but got no edges"),
-    "one node": ({"input": "adjacency"}, sparse.csr_array([[1.0]]), "two nodes, but got only 0"),
-    "a loop": ({}, [("a", "a")], "at least two nodes, but got only 'a'"),
-    "NaN in a matrix": ({}, sparse.csr_array([[0, np.nan], [0, 0]]), "but got nan from 0 to 1"),
-    "sparse": ({"input": "distances"}, sparse.csr_array((2, 2)), "a dense matrix for input='dist"),
-    "one sample": ({}, np.zeros((1, 3)), "at least two samples, but got n_samples = 1"),
-    "no name": ({}, [("a", "b"), ("a", None)], "Expected names of nodes, but got None"),
-    "NaN as name": ({"input": "edges"}, [("a", float("nan"))], "Expected names of nodes"),
-    "lengths": ({"input": "edges"}, [("a", "b"), ("a", "b", 1)], r"rows of lengths \[2, 3\]"),
-    "nothing": ({}, [], "Expected edges as pairs .*, but got no edges"),
-    "an edge": ({}, ("a", "b"), "Expected edges as pairs .*, but got 'a' among them"),
-    "a dictionary": ({}, {"a": ["b"]}, "Expected edges as pairs .*, but got a dict"),
-    "four": ({}, [("a", "b", 1, 2)], r"Expected edges .*, but got rows of lengths \[4\]"),
-    "no number": ({}, [("a", "b", "c")], "a number as the weight of an edge, but got 'c' in the"),
-    "integers": ({}, sparse.csr_array([[0, -1], [0, 0]]), "got -1.0 from 0 to 1"),
-    "weight": ({}, [("a", "b", -1.0)], "positive and finite weights of edges, but got -1.0 from"),
-    "NaN as weight": ({}, [("a", "b", np.nan)], "finite weights of edges, but got nan"),
-    "closure": ({"closure": True}, [("a", "b", 2.0)], "edges without weights for closure=True"),
-    "shape": ({}, sparse.csr_array(np.ones((2, 3))), r"a square adjacency.*sparse matrix of shape"),
-    "NaN": ({}, np.full((3, 2), np.nan), "NaN"),
-    "loss of points": ({"loss": "softmax"}, np.ones((3, 2)), "for loss='softmax', but got points"),
-    "loss of edges": ({"loss": "stress"}, [("a", "b")], "shortest_path gives distances of nodes"),
-    "asymmetric": ({"input": "distances"}, np.array([[0.0, 1], [2, 0]]), "symmetric matrix"),
-    "diagonal": ({"input": "distances"}, np.ones((2, 2)), "distances of 0 on the diagonal"),
-    "apart": (
-        {"input": "distances"}, np.where(np.eye(2), 0, np.inf), "finite distances.*no path joins"
-    ),
-    "NaN distance": ({"input": "distances"}, np.full((2, 2), np.nan), "but got nan in row 0"),
-    "negative": ({"input": "distances"}, -np.ones((2, 2)), "distances >= 0, but got -1.0 in row 0"),
-    "no distances": ({"input": "distances"}, np.ones((2, 3)), "a square matrix of distances"),
-    "too far": ({"input": "distances", "scale": 1.0}, 30 * (1 - np.eye(2)), "Lower scale"),
-    "outside": ({"init": np.ones((2, 3))}, [("a", "b")], "inside of the ball"),
-    "init": ({"init": np.zeros((1, 3))}, [("a", "b")], r"init of shape \(n_nodes, n_components\)"),
-    "no graph": ({"input": "graph"}, [("a", "b")], "Expected a graph of networkx, but got list"),
-    "parameter": ({"optimizer": "adams"}, [("a", "b")], "Did you mean 'adam'"),
-    "radius": ({"max_radius": 30}, [("a", "b")], "max_radius to be a number > 0, at most 25"),
-}  # fmt: skip
+# --- Scores ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused_says_why(name: str) -> None:
-    how, X, words = REFUSED[name]
-    with pytest.raises(ValueError, match=words):
-        quick(**how).fit(X)
-
-
-def test_what_is_left_out_is_told() -> None:
-    with pytest.warns(UserWarning, match="left out 1 from a node to itself, such as 'b'"):
-        model = quick(max_iter=1).fit([("a", "b"), ("b", "b")])
-    assert model.relations_.nnz == 1
-    with pytest.warns(UserWarning, match="left out 2 that came again"):
-        model = quick(max_iter=1).fit([("a", "b"), ("a", "b"), ("a", "b"), ("b", "a")])
-    assert model.relations_.toarray().tolist() == [[0, 1], [1, 0]]
-    model = quick(max_iter=1).fit([("a", "b", 1.0), ("a", "b", 2.0)])
-    assert model.relations_.toarray().tolist() == [[0, 3], [0, 0]]
-
-
-@pytest.mark.parametrize("far", [1.0, 3.0], ids=["adjacency", "distances"])
-def test_matrices_that_are_read_as_points_are_told(far: float) -> None:
-    X = far * (1 - np.eye(4))
-    with pytest.warns(UserWarning, match="Name what X is by input: 'distances', 'adjacency' or"):
-        told = quick(max_iter=1).fit(X)
-    assert np.array_equal(told.embedding_, quick(max_iter=1, input="points").fit(X).embedding_)
-    with pytest.warns(UserWarning, match="Expected edges, as input is 'auto', but got a matrix"):
-        quick(max_iter=1).fit(1 - np.eye(2, dtype=int))
-
-
-@pytest.mark.parametrize(
-    ("X", "words"),
-    [
-        ([("new", "newer")], "edges from new nodes to known ones, but got one to the new node"),
-        ([(3, "new")], "edges from new nodes to known ones"),
-        (np.zeros((2, 4)), "Expected relations, as in fit, but got what reads as points"),
-        (sparse.csr_array((1, 15)), NODES),
-        (sparse.csr_array((1, 14)), r"relations to 15 known nodes, of shape \(n_new, 15\)"),
-    ],
-    ids=["both new", "to a new one", "points", "nothing", "shape"],
-)
-def test_new_nodes_that_are_refused(fitted: PoincareEmbedding, X: Any, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        fitted.transform(X)
+@pytest.fixture(scope="module")
+def fitted() -> PoincareEmbedding:
+    return quick(closure=True, max_iter=100).fit(tree())
 
 
 def test_scores_of_relations(fitted: PoincareEmbedding) -> None:
@@ -376,3 +277,21 @@ def test_scores_of_relations(fitted: PoincareEmbedding) -> None:
     assert held_out.mean_rank == fitted.rank(14, 3) - sum(
         fitted.distance(14, v) < fitted.distance(14, 3) for v in (6, 2, 0)
     )
+
+
+def test_dimensions_are_searched_for_by_scores(rng: np.random.Generator) -> None:
+    X = BALL.project(0.4 * rng.normal(size=(24, 3)), 0.05)
+    distances = BALL.distance(X[:, None], X[None])
+    search = GridSearchCV(quick(input="distances"), {"n_components": np.array([1, 3])}, cv=3)
+    search.fit(distances)  # whose folds are of rows and columns
+    assert search.best_params_ == {"n_components": 3}
+    edges, everything = tree(), range(14)
+    search = GridSearchCV(quick(closure=True), {"n_components": [1, 3]}, cv=[(everything,) * 2])
+    assert search.fit(edges).best_params_ == {"n_components": 3}
+
+
+def test_threads_that_are_set_after_a_fit_are_heeded(fitted: PoincareEmbedding) -> None:
+    before = fitted.transform([(20, 3)])
+    assert np.array_equal(fitted.set_params(n_jobs=2).transform([(20, 3)]), before)
+    assert fitted._problem_.run["n_threads"] == 2
+    fitted.set_params(n_jobs=None)

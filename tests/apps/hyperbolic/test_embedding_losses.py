@@ -186,6 +186,14 @@ def test_no_step_is_longer_than_some_rates(name: str, rng: np.random.Generator) 
         assert np.linalg.norm(step, axis=1).max() <= longest * (1 + N * eps(np.float64))
 
 
+def test_short_gradients_are_short_steps_of_sgd(rng: np.random.Generator) -> None:
+    gradient = rng.normal(size=(N, D))
+    gradient *= 0.5 / np.linalg.norm(gradient, axis=1, keepdims=True)
+    assert OPTIMIZERS["sgd"]((N, D)).step(gradient, 0.1, slice(None)) == pytest.approx(
+        -0.1 * gradient
+    )
+
+
 def test_adam_steps_by_its_rate_at_first(rng: np.random.Generator) -> None:
     optimizer, gradient = Adam((N, D)), rng.normal(size=(N, D))
     optimizer.begin()
@@ -271,3 +279,43 @@ def test_ranks_of_some_rows(rng: np.random.Generator) -> None:
     assert some.tolist() == [r for u in rows for r in everything[starts[u] : starts[u + 1]]]
     sources = np.flatnonzero(np.diff(starts))
     assert few == pytest.approx(precisions[np.isin(sources, rows)])
+
+
+def test_ranks_of_relations_in_other_forms(rng: np.random.Generator) -> None:
+    x, relations, known = inside(rng, 20), some_relations(rng, 20), some_relations(rng, 20)
+    found = ranking(x, relations, known, **RUN)
+    zeros = relations.tocoo()
+    zeros = sparse.coo_array(
+        (np.append(zeros.data, 0), (np.append(zeros.row, 19), np.append(zeros.col, 0)))
+    )
+    turned = relations.copy()
+    for u in range(20):  # columns of a row in no order
+        row = slice(turned.indptr[u], turned.indptr[u + 1])
+        turned.indices[row], turned.data[row] = turned.indices[row][::-1], turned.data[row][::-1]
+    turned.has_canonical_format = turned.has_sorted_indices = False
+    for make in (
+        lambda: relations.toarray(),
+        lambda: relations.toarray().tolist(),
+        lambda: relations.tolil(),
+        lambda: sparse.csr_matrix(relations),
+        lambda: zeros,
+        lambda: turned,
+    ):
+        assert ranking(x.tolist(), make(), known.toarray(), **RUN) == found
+
+
+@pytest.mark.parametrize(
+    ("x", "relations", "known", "words"),
+    [
+        (2 * np.ones((2, 2)), [[0, 1], [0, 0]], None, "inside of the ball.*norm of 2.8"),
+        (np.full((2, 2), np.nan), [[0, 1], [0, 0]], None, "inside of the ball.*norm of nan"),
+        (np.zeros((3, 2)), [[0, 1], [0, 0]], None, r"= \(3, 3\), but got shape \(2, 2\)"),
+        (np.zeros((2, 2)), [[0, 1], [0, 0]], np.ones((3, 3)), r"but got shape \(3, 3\)"),
+        (np.zeros((2, 2)), np.eye(2), None, "different nodes, but got one from node 0 to itself"),
+        (np.zeros((2, 2)), np.zeros((2, 2)), None, "at least one relation to rank, but got none"),
+    ],
+    ids=["outside", "NaN", "shape", "shape of known", "itself", "none"],
+)
+def test_ranks_that_are_refused(x: Any, relations: Any, known: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ranking(x, relations, known, **RUN)

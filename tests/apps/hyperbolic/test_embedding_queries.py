@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from hierarchies import EDGES
 from scipy import sparse
 
 from georeduce.apps.hyperbolic import Hyperboloid, PoincareBall, PoincareEmbedding
 from georeduce.apps.hyperbolic._graphs import closed
 from georeduce.apps.hyperbolic.disk import direct, draw_disk
-from georeduce.engine.errors import GeoreduceError
 
 BALL = PoincareBall()
-EDGES = [("dog", "canine"), ("wolf", "canine"), ("canine", "animal"), ("cat", "animal")]
 INDEX = {"dog": 0, "canine": 1, "wolf": 2, "animal": 3, "cat": 4}
 NUMBERS = np.array([[INDEX[u], INDEX[v]] for u, v in EDGES])
 MATRIX = sparse.coo_array((np.ones(4), tuple(NUMBERS.T)), shape=(5, 5)).toarray()
@@ -34,10 +33,8 @@ def model(request: pytest.FixtureRequest) -> Any:
 # --- Inputs ---------------------------------------------------------------------------------------
 
 
-def frame() -> Any:
-    import pandas as pd
-
-    return pd.DataFrame(EDGES, columns=["u", "v"])
+def frame(edges: Any = EDGES) -> Any:
+    return pd.DataFrame(edges)
 
 
 def graph(directed: bool) -> Any:
@@ -57,15 +54,22 @@ def graph(directed: bool) -> Any:
         (lambda: [(u, v, 1.0) for u, v in EDGES], {}),
         (lambda: np.array(EDGES), {}),
         (frame, {}),
+        (lambda: frame([(u, v, 1.0) for u, v in EDGES]), {}),
+        (lambda: frame([(u, v, 1.0) for u, v in NUMBERS.tolist()]), {}),
+        (lambda: frame(NUMBERS), {}),
         (lambda: NUMBERS, {}),
         (lambda: NUMBERS.tolist(), {}),
         (lambda: sparse.csr_matrix(MATRIX), {}),
         (lambda: sparse.coo_array(MATRIX), {}),
         (lambda: MATRIX, {"input": "adjacency"}),
         (lambda: graph(directed=True), {}),
+        (lambda: graph(directed=True).edges, {}),
+        (lambda: graph(directed=True).edges(data="weight", default=1), {}),
     ],
-    ids=["list", "iterator", "lists", "weights", "array", "frame", "integers", "integer lists",
-         "sparse matrix", "sparse array", "dense", "networkx"],
+    ids=["list", "iterator", "lists", "weights", "array", "frame", "frame with weights",
+         "frame of integers with weights", "frame of integers", "integers", "integer lists",
+         "sparse matrix", "sparse array", "dense", "networkx",
+         "edges of networkx", "weights of networkx"],
 )  # fmt: skip
 def test_all_inputs_are_the_same_relations(make: Any, how: dict[str, Any]) -> None:
     found = quick(**how).fit(make())
@@ -77,12 +81,50 @@ def test_all_inputs_are_the_same_relations(make: Any, how: dict[str, Any]) -> No
     assert np.array_equal(found.relations_.toarray()[np.ix_(places, places)], MATRIX)
 
 
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"])
+def test_sparse_matrices_of_all_formats(kind: str) -> None:
+    for make in (sparse.csr_array, sparse.csr_matrix):
+        found = quick().fit(make(MATRIX).asformat(kind))
+        assert np.array_equal(found.relations_.toarray(), MATRIX)
+
+
+def test_what_stands_twice_in_a_matrix_is_a_sum() -> None:
+    twice = sparse.coo_array(([1.0, 1.0, 1.0], ([0, 0, 1], [1, 1, 2])), shape=(3, 3))
+    for kind in ("coo", "csr"):  # the second is one without duplicates
+        found = quick().fit(twice.asformat(kind)).relations_
+        assert found.toarray().tolist() == [[0, 2, 0], [0, 0, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("large", [2**63 + 5, 2**70], ids=["64 bits", "more"])
+def test_names_that_are_large_integers(large: int) -> None:
+    edges = [(large, 1), (3, 1)]
+    array = np.array(edges, np.uint64) if large < 2**64 else edges
+    for X in (edges, array, frame(edges)):
+        assert quick(input="edges").fit(X).nodes_.tolist() == [large, 1, 3]
+
+
 def test_undirected_edges_count_in_both_directions() -> None:
     made = graph(directed=False)
     made.add_edge("dog", "wolf", weight=3.0)
     matrix = MATRIX + MATRIX.T
     matrix[0, 2] = matrix[2, 0] = 3
     assert np.array_equal(quick().fit(made).relations_.toarray(), matrix)
+
+
+def test_new_nodes_of_graphs() -> None:
+    networkx = pytest.importorskip("networkx")
+    for kind in (networkx.Graph, networkx.DiGraph):
+        fitted = quick().fit(graph(directed=kind is networkx.DiGraph))
+        new = kind([("fox", "canine"), ("fox", "animal"), ("dog", "canine")])
+        known = [("dog", "canine")] if kind is networkx.DiGraph else [
+            ("canine", "dog"), ("dog", "canine")]  # fmt: skip
+        edges = [("fox", "canine"), ("fox", "animal"), *known]
+        assert np.array_equal(fitted.transform(new), fitted.transform(edges))
+        new.add_node("cod")
+        with pytest.raises(ValueError, match=r"from each new node .*, but got none from 'cod'"):
+            fitted.transform(new)
+        with pytest.raises(ValueError, match="but got one to the new node"):
+            fitted.transform(kind([("fox", "cod")]))
 
 
 def test_what_are_no_edges_are_points() -> None:
@@ -150,11 +192,24 @@ def test_entailment_tells_directions(model: Any) -> None:
         model.entailment(("dog", "animal"))
     with pytest.raises(ValueError, match="Expected the name of a node, but got 'fox'"):
         model.entailment([("fox", "animal")])
+    with pytest.raises(ValueError, match="Expected alpha to be a number >= 0, but got 'x'"):
+        model.entailment([("dog", "animal")], alpha="x")
+    pairs = [("dog", "animal"), ("animal", "dog")]
+    for other in (iter(pairs), pd.DataFrame(pairs), np.array(pairs)):
+        assert model.entailment(other).tolist() == [up, down]
 
 
 def test_names_that_are_not_known(model: Any) -> None:
     with pytest.raises(ValueError, match=r"Expected the name of a node, but got 'dogs'\. .*'dog'"):
         model.depth("dogs")
+
+
+def test_names_that_read_like_others() -> None:
+    fitted = quick().fit([(3, "a"), ("4", "a")])
+    with pytest.raises(ValueError, match=r"but got '3'\. Did you mean 3\?"):
+        fitted.depth("3")
+    with pytest.raises(ValueError, match=r"but got 4\. Did you mean '4'\?"):
+        fitted.depth(4)
 
 
 def test_names_that_are_tuples() -> None:
@@ -178,100 +233,6 @@ def test_distances_have_no_relations_to_evaluate(rng: np.random.Generator) -> No
         fitted.evaluate(EDGES)
 
 
-# --- Files ----------------------------------------------------------------------------------------
-
-
-def test_files_keep_all_that_was_learnt(model: Any, tmp_path: Path) -> None:
-    file = tmp_path / "model.npz"
-    model.save(file)
-    again = PoincareEmbedding.load(file)
-    assert np.array_equal(again.embedding_, model.embedding_)
-    assert again.nodes_.tolist() == model.nodes_.tolist()
-    assert again.loss_curve_ == model.loss_curve_
-    assert again.evaluate() == model.evaluate()
-    assert np.array_equal(
-        again.transform([("fox", "canine")]), model.transform([("fox", "canine")])
-    )
-    assert again.get_params()["closure"] is True
-
-
-@pytest.mark.parametrize("kind", ["points", "distances"])
-def test_files_of_distances(kind: str, tmp_path: Path, rng: np.random.Generator) -> None:
-    X = rng.normal(size=(6, 6))
-    X = np.abs(X - X.T) if kind == "distances" else X
-    fitted = quick(input=kind).fit(X)
-    fitted.save(tmp_path / "model.npz")
-    again = PoincareEmbedding.load(tmp_path / "model.npz")
-    assert np.array_equal(again.transform(X[:2]), fitted.transform(X[:2]))
-
-
-def test_text_is_that_of_word2vec(model: Any, tmp_path: Path) -> None:
-    file = tmp_path / "model.txt"
-    model.save(file)
-    first, *lines = file.read_text(encoding="utf-8").splitlines()
-    assert first == "5 2"
-    assert [line.split()[0] for line in lines] == model.nodes_.tolist()
-    again = PoincareEmbedding.load(file)
-    assert np.array_equal(again.embedding_, model._in_ball())
-    for one, other in zip(again.nearest("dog"), model.nearest("dog"), strict=True):
-        assert one == (other[0], pytest.approx(other[1]))
-    assert again.transform([("dog", "canine")]) == pytest.approx(again.embedding_[:1])
-    with pytest.raises(ValueError, match="not of relations"):
-        again.evaluate()
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("2 2\na 0 0\n", "Expected 2 nodes of 2 coordinates"),
-        ("words\n", "Expected word2vec's text format"),
-        ("1 2\na 1 1\n", "inside of the ball"),
-    ],
-    ids=["counts", "no text", "outside"],
-)
-def test_other_texts(text: str, words: str, tmp_path: Path) -> None:
-    file = tmp_path / "model.txt"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(GeoreduceError, match=words):
-        PoincareEmbedding.load(file)
-
-
-def test_names_that_files_do_not_hold(tmp_path: Path) -> None:
-    fitted = quick().fit([("sea lion", "seal"), ("seal", "animal")])
-    with pytest.raises(ValueError, match="names without white space, but got 'sea lion'"):
-        fitted.save(tmp_path / "model.txt")
-    fitted = quick(input="edges").fit([(("a", "b"), "c")])
-    with pytest.raises(ValueError, match="strings or integers"):
-        fitted.save(tmp_path / "model.npz")
-
-
-def test_files_are_whole_or_not_written(
-    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "model.npz"
-    model.save(file)
-    before = file.read_bytes()
-
-    def full(out: Any, **arrays: Any) -> None:
-        out.write(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(np, "savez_compressed", full)
-    with pytest.raises(OSError, match="No space left"):
-        model.save(file)
-    assert [*tmp_path.iterdir()] == [file]
-    assert file.read_bytes() == before
-
-
-@pytest.mark.parametrize("left", [0, 5, 200, -30], ids=["empty", "other", "half", "cut"])
-def test_files_that_are_broken(model: Any, left: int, tmp_path: Path) -> None:
-    file = tmp_path / "model.npz"
-    model.save(file)
-    file.write_bytes(file.read_bytes()[:left])
-    with pytest.raises(ValueError, match="Expected a saved embedding in"):
-        PoincareEmbedding.load(file)
-
-
 # --- The disk -------------------------------------------------------------------------------------
 
 
@@ -279,6 +240,18 @@ def test_direct_relations_do_not_follow_from_others() -> None:
     relations = closed(sparse.csr_array(MATRIX))
     assert relations.nnz == 6
     assert np.array_equal(direct(relations).toarray(), MATRIX)
+
+
+def test_all_undirected_edges_are_direct() -> None:
+    triangle = sparse.csr_array(1 - np.eye(3))
+    assert np.array_equal(direct(triangle).toarray(), triangle.toarray())
+    below = sparse.csr_array(([1.0] * 6, ([0, 1, 2, 2, 3, 3], [1, 0, 0, 1, 0, 2])), shape=(4, 4))
+    assert direct(below).toarray().tolist() == [
+        [0, 1, 0, 0],
+        [1, 0, 0, 0],
+        [1, 1, 0, 0],
+        [0, 0, 1, 0],
+    ]
 
 
 def test_disk(model: Any) -> None:
@@ -292,10 +265,52 @@ def test_disk(model: Any) -> None:
     assert [text.get_text() for text in ax.texts] == ["dog", "animal"]
     x = model._in_ball()
     assert np.asarray(ax.collections[1].get_offsets()) == pytest.approx(x)
-    assert len(draw_disk(model, ax, labels=2).texts) == 4
-    plt.close(ax.figure)
-    with pytest.raises(ValueError, match="in 2 dimensions, but got 3"):
-        draw_disk(quick(n_components=3).fit(EDGES))
+    named = draw_disk(model, ax, labels=2).texts[2:]
+    assert [text.get_text() for text in named] == ["animal", "canine"]  # with most below them
+    assert len(draw_disk(model, ax, labels=0, edges=[("dog", "cat")]).texts) == 4
+    assert len(ax.collections[-2].get_paths()) == 1
+    plt.close("all")
+
+
+REFUSED_PICTURES: dict[str, tuple[dict[str, Any], str]] = {
+    "dimensions": ({"model": quick(n_components=3)}, "in 2 dimensions, but got 3"),
+    "points": ({"model": np.zeros((3, 2))}, "a fitted PoincareEmbedding, but got ndarray"),
+    "negative": ({"labels": -1}, "labels to be an integer >= 0 or a list of names, but got -1"),
+    "a word": ({"labels": "dog"}, "an integer >= 0 or a list of names, but got 'dog'"),
+    "None": ({"labels": None}, "an integer >= 0 or a list of names, but got None"),
+    "not known": ({"labels": ["dog", "fox"]}, "the name of a node, but got 'fox'"),
+    "an edge": ({"edges": [("dog",)]}, r"a list of pairs \(u, v\), but got \('dog',\) in it"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_PICTURES)
+def test_pictures_that_are_refused(name: str) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    how, words = REFUSED_PICTURES[name]
+    model = how.get("model", quick())
+    fitted = model.fit(EDGES) if isinstance(model, PoincareEmbedding) else model
+    with pytest.raises(ValueError, match=words):
+        draw_disk(fitted, **{key: value for key, value in how.items() if key != "model"})
+
+
+@pytest.mark.parametrize("inches", [3, 6], ids=str)
+def test_names_in_pictures_do_not_write_over_each_other(
+    inches: float, rng: np.random.Generator
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    fitted = quick().fit([(f"kind {n}", "animal") for n in range(200)])
+    fitted.embedding_ = BALL.project(rng.normal(size=(201, 2)), 1e-3)
+    figure = plt.figure(figsize=(inches, inches))
+    ax = draw_disk(fitted, figure.add_axes((0, 0, 1, 1)), labels=30)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) > 10
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k])
+    plt.close("all")
 
 
 def test_points_of_the_hyperboloid_are_those_of_the_ball() -> None:
