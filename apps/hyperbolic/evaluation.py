@@ -3,7 +3,8 @@ r"""How well distances tell relations: ranks over all nodes, and what is made of
 The rank of a relation (u, v) is 1 plus the number of nodes w that are nearer to u than v is, where
 u itself and all that u is related to do not count. The mean rank is over relations; the average
 precision of u is the mean of ``k / (rank_k - 1 + k)`` over its relations in order of distance, and
-MAP its mean over all u with relations, as in Nickel and Kiela (2017).
+MAP its mean over all u with relations, as in Nickel and Kiela (2017). (gensim's evaluation counts u
+itself, which adds one to each rank.)
 
 All ranks are one reduction, a count: rows are nodes u with eight of their distances
 :math:`\sinh^2(d(u, v) / 2)` at a time, so that a distance :math:`d(u, w)` is computed once for
