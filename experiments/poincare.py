@@ -19,7 +19,7 @@ from georeduce.apps.hyperbolic.disk import direct
 Line = dict[str, Any]
 PAPER = "Nickel and Kiela 2017"
 GENSIM = "gensim, its own best"
-NOTEBOOK = "gensim's notebook, its best"
+NOTEBOOK = "gensim's notebook, its best, directed"
 HELD_OUT = 0.1
 """Share of the relations that link prediction holds out."""
 
@@ -66,6 +66,8 @@ class Case:
 
 
 OF_NOUNS = {"learning_rate": 0.2, "batch_size": 1024}
+OF_LINKS = {"learning_rate": 0.1, "batch_size": 1024, "max_iter": 120}
+"""What is held out is pushed away with all else that is not related, the longer the farther."""
 CASES = (
     Case("mammals-D5", "mammals", 5, 2, 0.93, 1.25, {PAPER: (1.26, 0.927)},
          {"max_iter": 200}, seeds=5),
@@ -74,7 +76,7 @@ CASES = (
     Case("nouns-D10", "nouns", 10, 60, 0.85, 4.0,
          {PAPER: (4.02, 0.851), GENSIM: (62.8, 0.63)}, {**OF_NOUNS, "max_iter": 300}),
     Case("links-D10", "nouns", 10, 60, 0.85, None,
-         {PAPER: (4.3, 0.852), NOTEBOOK: (98.78, 0.25)}, {**OF_NOUNS, "max_iter": 300},
+         {PAPER: (4.3, 0.852), NOTEBOOK: (98.78, 0.25)}, OF_LINKS,
          links=True),
 )  # fmt: skip
 
@@ -94,6 +96,8 @@ def split(closure: Any, share: float, seed: int) -> tuple[Any, Any]:
     predict reliably"), which leaves each node a place; the paper does not say how many are. gensim
     holds out a tenth of all relations, more than half of those that may be, and that is done here.
     Some of them are *basic*: they follow from no others, so that nothing in the data tells them.
+    Relations are undirected in the paper: what is related to u in training, in whichever direction,
+    does not count as nearer to u than a held-out node. In gensim's evaluation the kinds of u do.
     """
     n = closure.shape[0]
     u, v = closure.nonzero()
@@ -148,7 +152,8 @@ def run(case: Case, seed: int, folder: Path, n_jobs: int | None = None) -> Line:
     }
     reached_map, reached_rank = line["map"], line["mean_rank"]
     if test is not None:
-        links = ranking(x, test, train)
+        either = (train + train.T).tocsr()
+        links, directed = ranking(x, test, either), ranking(x, test, train)
         reached_map, reached_rank = links.mean_average_precision, links.mean_rank
         basic = test.multiply(direct(closure)).tocsr()
         implied = (test - basic).tocsr()
@@ -156,10 +161,14 @@ def run(case: Case, seed: int, folder: Path, n_jobs: int | None = None) -> Line:
         line["links"] = {
             "held_out": HELD_OUT,
             "basic_share": round(basic.nnz / test.nnz, 4),
-            "map_of_implied": round(ranking(x, implied, train + basic).mean_average_precision, 5),
+            "map_of_implied": round(ranking(x, implied, either + basic).mean_average_precision, 5),
             "relations": int(test.nnz),
             "mean_rank": round(reached_rank, 4),
             "map": round(reached_map, 5),
+            "directed": {
+                "mean_rank": round(directed.mean_rank, 4),
+                "map": round(directed.mean_average_precision, 5),
+            },
         }
     line["met"] = {
         "map": bool(reached_map >= case.map),
@@ -183,6 +192,8 @@ def table(case: Case, lines: list[Line]) -> str:
             held = f"{links['mean_rank']:.3f}", f"{links['map']:.4f}"
             rows.append(row("  held-out relations", *held, ""))
             rows.append(row("  those that others imply", "", f"{links['map_of_implied']:.4f}", ""))
+            way = f"{links['directed']['mean_rank']:.3f}", f"{links['directed']['map']:.4f}"
+            rows.append(row("  kinds of u count as nearer", *way, ""))
     return "\n".join(rows)
 
 
