@@ -158,6 +158,10 @@ class PoincareEmbedding(
     add up. Parts of a graph without a path between them push each other apart. It learns on the
     host: samples and distances on a GPU are copied there, and results back.
 
+    Large graphs take more epochs with larger steps, such as ``max_iter=400, learning_rate=0.2`` for
+    the 82,115 nouns of WordNet. Relations that are missing are pushed away with all else: to
+    predict them, take fewer and smaller steps, there ``max_iter=45, learning_rate=0.1``.
+
     Examples
     --------
     >>> from georeduce.apps.hyperbolic import PoincareEmbedding
