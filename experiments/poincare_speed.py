@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -89,8 +88,11 @@ def _gensim(gensim: Any, names: Any, closure: Any, D: int) -> harness.Contestant
     rng = np.random.default_rng(0)
     some = rng.permutation(len(model.all_relations))[:PART]
     model.all_relations = [model.all_relations[k] for k in some]
-    call: Callable[[], Any] = lambda: model.train(epochs=1, print_every=10**9)  # noqa: E731
-    return harness.Contestant("gensim", call, float(len(some)))
+
+    def epoch() -> Any:
+        return model.train(epochs=1, print_every=10**9)
+
+    return harness.Contestant("gensim", epoch, float(len(some)))
 
 
 def rank_all(asked: argparse.Namespace) -> None:

@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from georeduce.engine.arrays import kind_of
 from georeduce.engine.errors import warn
 
-from .._arrays import at_home, differentiable, put, validated
-from .._methods import Mixture
+from .._arrays import at_home, differentiable, validated
+from .._methods import Mixture, checked
 from .._progress import Progress
 from ..common import (
     BACKEND,
@@ -43,7 +43,7 @@ from ._covariances import COVARIANCES, Covariance
 from ._given import check_range
 from ._start import STARTS
 from ._state import EMPTY, State, collapsed, reseeded
-from ._steps import CHUNK, Moments, Steps, centre_of
+from ._steps import Moments, Steps, centre_of
 
 ARRAY = Rule("an array", is_array_like)
 NON_NEGATIVE_INTEGER = Rule("an integer >= 0", lambda value: is_integer(value) and value >= 0)
@@ -247,12 +247,6 @@ class MixtureBase(Mixture, DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     # --- What a fitted mixture says -----------------------------------------------------------
 
-    def _samples(self, X: Any) -> Array:
-        """Return samples as an array of the features that the mixture was fitted to."""
-        check_is_fitted(self)
-        samples: Array = validated(self, X, reset=False)
-        return samples
-
     def _pairs(self, X: Array) -> Any:
         """Return the formula of the log-density of samples, relative to the centre of the means."""
         centre = np.mean(self.means_, axis=0, dtype=np.float64).astype(kind_of(X)[0])
@@ -260,48 +254,6 @@ class MixtureBase(Mixture, DensityMixin, BaseEstimator):  # type: ignore[misc]
         steps = self._steps(X, centre)
         steps.load(state.means, state.factor, state.constants)
         return steps.pairs
-
-    @at_home
-    def predict(self, X: Any) -> Array:
-        """Return the most probable component of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Indices of components, the lowest if several are as probable.
-        """
-        labels = self._pairs(self._samples(X)).argmax(axis=1, **running(self))[:, 0]
-        known: Array = np.maximum(labels, 0)  # -1 where all densities are NaN
-        return known.astype(np.intp, copy=False)
-
-    @at_home
-    def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each component for each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        resp : ndarray of shape (n_samples, n_components)
-            Probabilities, which add up to 1 for each sample.
-        """
-        X = self._samples(X)
-        result: Array = put(np.empty((len(X), self.n_components), X.dtype), X)
-        size = max(1, CHUNK // (self.n_components * X.shape[1]))
-        for start in range(0, len(X), size):
-            log_density = self._pairs(X[start : start + size]).dense()
-            log_density -= log_density.max(axis=1, keepdims=True)
-            shares = np.exp(log_density, out=log_density)
-            result[start : start + size] = shares / shares.sum(axis=1, keepdims=True)
-        return result
 
     @differentiable
     def score_samples(self, X: Any) -> Array:
@@ -317,7 +269,7 @@ class MixtureBase(Mixture, DensityMixin, BaseEstimator):  # type: ignore[misc]
         log_prob : ndarray of shape (n_samples,)
             Logarithms of densities. They have gradients if X is a tensor that wants them.
         """
-        sums: Array = self._pairs(self._samples(X)).logsumexp(axis=1, **running(self))[:, 0]
+        sums: Array = self._pairs(checked(self, X)).logsumexp(axis=1, **running(self))[:, 0]
         return sums
 
     @at_home

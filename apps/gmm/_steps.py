@@ -22,14 +22,13 @@ import numpy as np
 from georeduce.engine import Pm, Vi, Vj
 
 from .._arrays import fill, put, weighted_mean
+from .._methods import CHUNK
 from ..common import Array, to_host
 from ._covariances import Covariance
 
 NEVER = -1e30
 """Instead of the logarithm of a weight of zero: finite in float32, and its exponential is 0."""
 EPS = float(np.finfo(np.float64).eps)
-CHUNK = 1 << 19
-"""Numbers in an array that NumPy works on at once."""
 
 
 @dataclass(frozen=True)

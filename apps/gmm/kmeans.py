@@ -24,7 +24,7 @@ from georeduce.engine.backends._threads import thread_count
 from georeduce.engine.errors import expected, warn
 
 from .._arrays import at_home, put, validated
-from .._methods import Clusters
+from .._methods import Clusters, checked
 from ..common import (
     BACKEND,
     BOOLEAN,
@@ -309,7 +309,7 @@ class KMeans(
         distances : ndarray of shape (n_samples, n_clusters)
             Euclidean or cosine distances, in the dtype of the samples.
         """
-        X = self._checked(X)
+        X = checked(self, X)
         if self.metric == "cosine":
             points, at_origin = on_sphere(X)
             squares = distances_to("sqeuclidean", points, self.cluster_centers_)

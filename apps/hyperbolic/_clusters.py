@@ -22,8 +22,6 @@ from ._frechet import Found, descend, seen_from
 from ._model import Features
 from ._space import HyperbolicSpace
 
-CHUNK = 1 << 19
-"""Distances that are held at once beside a result that has as many."""
 STEPS = 3
 """Steps of the centers between two assignments."""
 TOL = 1e-8

@@ -12,15 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..common import Array
+from ._arrays import squares
 
 MEMORY, MEMORY_OF_SQUARES = 0.5, 0.99
 EPS = 1e-8
-
-
-def squares(gradient: Array) -> Array:
-    """Return squared Riemannian lengths (n, 1) of vectors in the unit frame."""
-    found: Array = np.einsum("nd,nd->n", gradient, gradient)[:, None]
-    return found
 
 
 class SGD:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..common import Array
-from ._arrays import FLOAT64
+from ._arrays import FLOAT64, squares
 from ._model import Features
 from ._pairs import RESOLVED, Points
 from ._space import HyperbolicSpace
@@ -62,7 +62,7 @@ class Placed:
         """
         x = self.x[rows]
         if isinstance(self.space, PoincareBall):
-            return x, 1 - np.einsum("nd,nd->n", x, x)[:, None]
+            return x, 1 - squares(x)
         return self.space._features(x)
 
     def move(self, step: Callable[[slice], Array], radius: float) -> None:

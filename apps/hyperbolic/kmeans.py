@@ -18,7 +18,7 @@ from georeduce.engine import Vi, Vj
 from georeduce.engine.errors import expected, warn
 
 from .._arrays import at_home, put, validated
-from .._methods import Clusters
+from .._methods import CHUNK, Clusters, checked
 from ..common import (
     BACKEND,
     CALLABLE,
@@ -39,7 +39,7 @@ from ..common import (
 )
 from ..gmm._points import given_centers
 from ..gmm._seeding import number_of_runs, order_of
-from ._clusters import CHUNK, Samples, lloyd, start
+from ._clusters import Samples, lloyd, start
 from ._coordinates import RULES, points_of, samples_of, tell_of_points
 
 _CENTERS = Rule("an array of shape (n_clusters, n_features)", is_array_like)
@@ -249,7 +249,7 @@ class HyperbolicKMeans(
         distances : ndarray of shape (n_samples, n_clusters)
             Hyperbolic distances, in the dtype of the samples.
         """
-        X = self._checked(X)
+        X = checked(self, X)
         space, points = points_of(self, X)
         centers = space.features(Vj(put(points_of(self, self.cluster_centers_)[1], points)))
         step = max(1, CHUNK // self.n_clusters)

@@ -15,7 +15,7 @@ from georeduce.engine.arrays import cast, kind_of
 from georeduce.engine.errors import expected, warn
 
 from .._arrays import at_home, differentiable, put, validated
-from .._methods import InformationCriteria
+from .._methods import InformationCriteria, checked
 from ..common import (
     BACKEND,
     N_JOBS,
@@ -33,7 +33,7 @@ from ..common import (
     one_of,
     running,
 )
-from ._clusters import CHUNK, Samples
+from ._clusters import Samples
 from ._coordinates import RULES, points_of, samples_of, tell_of_points
 from ._em import EM, STARTS, State, log_densities
 from ._gaussian import drawn
@@ -225,10 +225,6 @@ class RiemannianGaussianMixture(
 
     # --- What a fitted mixture says -----------------------------------------------------------
 
-    def _checked(self, X: Any) -> Any:
-        check_is_fitted(self)
-        return validated(self, X, reset=False)
-
     def _pairs(self, X: Any) -> LazyTensor:
         """Return the formula of log-densities, with samples that are checked as rows."""
         space, points = points_of(self, X)
@@ -236,46 +232,6 @@ class RiemannianGaussianMixture(
         state = State(self.weights_.astype(float), means, self.sigmas_.astype(float))
         rows, columns = space.features(Vi(points)), space.features(Vj(put(means, points)))
         return log_densities(space, rows, columns, state, lambda a: Vj(put(a, points)))
-
-    @at_home
-    def predict(self, X: Any) -> Array:
-        """Return the most probable Gaussian of each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Indices, the lowest if several are as probable.
-        """
-        labels: Array = self._pairs(self._checked(X)).argmax(axis=1, **running(self))[:, 0]
-        return labels.astype(np.intp, copy=False)
-
-    @at_home
-    def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each Gaussian for each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        resp : ndarray of shape (n_samples, n_components)
-            Probabilities, which add up to 1 for each sample.
-        """
-        X = self._checked(X)
-        step = max(1, CHUNK // self.n_components)
-        parts = []
-        for n in range(0, len(X), step):
-            logs = self._pairs(X[n : n + step]).dense()
-            shares = np.exp(logs - logs.max(axis=1, keepdims=True))
-            parts.append((shares / shares.sum(axis=1, keepdims=True)).astype(X.dtype))
-        return np.concatenate(parts)
 
     @differentiable
     def score_samples(self, X: Any) -> Array:
@@ -294,7 +250,7 @@ class RiemannianGaussianMixture(
         log_prob : ndarray of shape (n_samples,)
             Logarithms of densities.
         """
-        X = self._checked(X)
+        X = checked(self, X)
         scores = self._pairs(X).logsumexp(axis=1, **running(self))[:, 0]
         found: Array = cast(scores, kind_of(X)[0])
         return found
